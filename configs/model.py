@@ -1,0 +1,142 @@
+"""What a user may set, and what it means. The one description of the config: the loader and the JSON Schema follow it."""
+
+import datetime
+import re
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BeforeValidator, Field
+
+Attribution = Literal["all", "last", "first"]
+"""Which predictions an outcome counts for, of those with its key in whose window it falls.
+
+- `all`: each of them.
+- `last`: the latest one (last touch), for keys such as user and item.
+- `first`: the earliest one (first touch).
+"""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)")
+_MICROSECONDS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000,
+                 "w": 604_800_000_000}
+
+
+def parse_duration(value: Any) -> Any:
+    """Reads `90s`, `24h`, `7d` or `1h30m` into a timedelta.
+
+    >>> parse_duration("1h30m")
+    datetime.timedelta(seconds=5400)
+    """
+    if isinstance(value, datetime.timedelta):
+        return value
+    parts = _DURATION.findall(value) if isinstance(value, str) else []
+    if not parts or _DURATION.sub("", value).strip():
+        raise ValueError(f"is a duration such as 30s, 90m, 24h or 7d; got {value!r}")
+    return datetime.timedelta(microseconds=round(sum(float(number) * _MICROSECONDS[unit] for number, unit in parts)))
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Duration = Annotated[datetime.timedelta, BeforeValidator(parse_duration)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class Section(pydantic.BaseModel):
+    """A part of the config: immutable, and strict about unknown keys."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Source(Section):
+    """One kind of log: where it is, how its lines are wrapped, and what they hold."""
+
+    format: str
+    """How lines are wrapped: `json`, `fluentd`, `logstash`."""
+    path: Names
+    """Globs; `{date:%Y/%m/%d}` and `{hour}` expand for the build's day. Relative to the config file."""
+    contract: str = Field(alias="schema")
+    """The Avro schema (`.avsc`) of the record that a line yields. Relative to the config file."""
+    key: Names
+    """The field, or fields, by which predictions and outcomes are joined."""
+    time: str
+    """The field with the event time."""
+    timezone: str = "UTC"
+    """The zone of timestamps that do not say theirs."""
+    where: str | None = None
+    """SQL over the contract's fields; rows for which it does not hold are counted as filtered."""
+    max_rejected: float = Field(default=0.01, ge=0, le=1)
+    """The build fails when more than this share of the source's lines is rejected."""
+
+
+class Outcome(Source):
+    """A log of what really happened."""
+
+    id: Names | None = None
+    """What makes two deliveries the same event; without it: equal key, time and fields."""
+    attribution: Attribution = "all"
+
+
+class Label(Section):
+    """One column computed from the outcomes in a window after each prediction."""
+
+    outcome: str
+    window: Duration
+    """An outcome counts when `prediction time + after <= outcome time < prediction time + window`."""
+    after: Duration = datetime.timedelta(0)
+    value: str = "any"
+    """`any`, `count`, `delay` (seconds), `sum|min|max|mean|first|last(field)`, or a SQL aggregate over the outcomes."""
+    attribution: Attribution | None = None
+    """Overrides the outcome's own."""
+
+    @pydantic.model_validator(mode="after")
+    def _window_is_open(self) -> "Label":
+        if self.window <= self.after:
+            raise ValueError("the window must end after it starts: 'window' must be longer than 'after'")
+        return self
+
+
+class Split(Section):
+    """How rows are dealt into parts; the same row goes to the same part on every machine and in every version."""
+
+    by: Names
+    """Columns whose stable hash decides; or the event time alone, to split by time."""
+    parts: dict[str, float | datetime.date | datetime.datetime | Literal["rest"]] = Field(min_length=1)
+    """Shares that add up to 1; when `by` is the event time, shares of the day, or times up to which a part goes (the last: `rest`)."""
+
+
+class Sample(Section):
+    """Downsampling by a stable hash, with the weight written beside."""
+
+    negatives: float = Field(gt=0, le=1)
+    """The share kept of the rows all of whose labels are false, zero or null."""
+
+
+class Output(Section):
+    """Where the dataset goes."""
+
+    path: str = "datasets"
+    """The folder that holds datasets; relative to the config file, or a URL of any Beam filesystem."""
+    format: Literal["parquet", "avro", "tfrecord"] = "parquet"
+
+
+class Privacy(Section):
+    """What may be kept of people's data."""
+
+    rejected_lines: Literal["keep", "drop"] = "keep"
+    """Whether the text of a rejected line is kept beside its place and reason."""
+
+
+class Config(Section):
+    """One dataset, from logs to labelled examples."""
+
+    dataset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    timezone: str = "UTC"
+    """The zone in which a day begins and ends."""
+    predictions: Source
+    outcomes: dict[str, Outcome] = Field(min_length=1)
+    labels: dict[str, Label] = Field(min_length=1)
+    split: Split | None = None
+    sample: Sample | None = None
+    output: Output = Output()
+    privacy: Privacy = Privacy()

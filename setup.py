@@ -1,0 +1,11 @@
+"""Maps the four top-level folders into the `retrolabel` package (see ARCHITECTURE.md, "Packaging")."""
+
+from setuptools import setup
+
+ROOMS = ["pipelines", "transforms", "transforms.formats", "transforms.kernels", "schemas", "configs"]
+
+setup(
+    packages=["retrolabel", *(f"retrolabel.{room}" for room in ROOMS)],
+    package_dir={"retrolabel": "src/retrolabel"} | {f"retrolabel.{room}": room.replace(".", "/") for room in ROOMS},
+    package_data={"retrolabel": ["py.typed"], "retrolabel.configs": ["examples/*", "*.schema.json"]},
+)
