@@ -1,0 +1,55 @@
+"""`logstash`: the events of Logstash's json_lines codec, one a line, with `@timestamp`.
+
+When a filter fails, Logstash keeps the event and adds a tag such as `_jsonparsefailure`, `_grokparsefailure` or
+`_dateparsefailure` (https://www.elastic.co/guide/en/logstash/current/plugins-filters-json.html, `tag_on_failure`): what such an event
+holds is not what it seems, so the line is rejected with the tag as the detail.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from retrolabel.schemas.reject import Reason, Rejected
+from retrolabel.transforms.formats.interface import Format, Unwrapped
+from retrolabel.transforms.kernels.json_line import JsonObject, loads
+from retrolabel.transforms.kernels.lines import Lines
+
+_FAILURE = re.compile(r"_\w*(?:failure|exception|error|timeout)")
+_MAYBE_FAILURE = re.compile(rb'"_\w*(?:failure|exception|error|timeout)"')
+
+
+def record(line: bytes) -> JsonObject:
+    """Reads one event; refuses those that Logstash tagged as failures."""
+    found = loads(line)
+    tags = found.get("tags")
+    for tag in tags if isinstance(tags, list) else [tags]:
+        if isinstance(tag, str) and _FAILURE.fullmatch(tag):
+            raise Rejected(Reason.FAILURE_TAG, tag)
+    return found
+
+
+def unwrap(data: bytes, lines: Lines) -> Unwrapped:
+    """The events are bare; those that may carry a failure tag are looked at one by one."""
+    if b'"_' not in data:
+        return Unwrapped(data)
+    places = [match.start() for match in _MAYBE_FAILURE.finditer(data)]
+    if not places:
+        return Unwrapped(data)
+    return Unwrapped(data, doubtful=np.unique(np.searchsorted(lines.starts, places, side="right") - 1))
+
+
+def sniff(lines: Sequence[bytes]) -> float:
+    """The share of lines with `@timestamp`, a little less sure without `@version`."""
+    return sum(map(_fits, lines)) / max(len(lines), 1)
+
+
+def _fits(line: bytes) -> float:
+    try:
+        found = loads(line)
+    except Rejected:
+        return 0.0
+    return (0.95 if "@version" in found else 0.8) if "@timestamp" in found else 0.0
+
+
+FORMAT = Format("logstash", "Logstash: JSON lines with @timestamp; lines with a failure tag are rejected.", record, sniff, unwrap)

@@ -1,0 +1,127 @@
+"""The SQL that a user may write in a config: a filter over a source's fields, an aggregate over a window's outcomes."""
+
+import dataclasses
+import re
+
+import duckdb
+import pyarrow as pa
+
+from retrolabel.schemas.contract import Contract
+from retrolabel.schemas.errors import ConfigError
+from retrolabel.transforms.kernels.engine import connection
+
+KEYWORDS = ("any", "count", "delay")
+"""Label values that are not SQL."""
+
+MATCHED = (
+    pa.field("prediction_row", pa.int64()),
+    pa.field("outcome_row", pa.int64()),
+    pa.field("prediction_time", pa.timestamp("us", "UTC")),
+)
+"""What stands beside the outcome's fields where a label's value is computed: `outcome_row` is their canonical order."""
+
+_OF_FIELD = re.compile(r"(sum|min|max|mean|first|last)\s*\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*\)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Aggregate:
+    """The SQL of a label's value over the outcomes of one prediction."""
+
+    sql: str
+    """An aggregate over the table `matched`: the outcome's fields and those of `MATCHED`."""
+    when_none: str
+    """SQL of the value of a matured prediction without any outcome."""
+
+
+def quoted(name: str) -> str:
+    """A name as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def aggregate(value: str, time: str) -> Aggregate:
+    """Translates a label's `value` into SQL.
+
+    `any` and `count` and `sum` know what no outcome means (false, 0, 0); `delay`, `min`, `max`, `mean`, `first` and `last` of
+    nothing are null; any other SQL aggregate has the value that it has over the empty set (`count(*)`: 0, `max(rating) >= 4`: null).
+
+    Args:
+        value: as the config has it.
+        time: the outcome's event-time field.
+    """
+    if value == "any":
+        return Aggregate("true", "false")
+    if value == "count":
+        return Aggregate("count(*)", "0")
+    if value == "delay":
+        return Aggregate(f"(epoch_us(min({quoted(time)})) - epoch_us(any_value(prediction_time))) / 1e6", "NULL")
+    if match := _OF_FIELD.fullmatch(value.strip()):
+        function, field = match[1], quoted(match[2])
+        if function == "sum":
+            return Aggregate(f"coalesce(sum({field} ORDER BY outcome_row), 0)", "0")
+        ordered = {"mean": f"avg({field} ORDER BY outcome_row)", "first": f"first({field} ORDER BY outcome_row)",
+                   "last": f"last({field} ORDER BY outcome_row)"}
+        return Aggregate(ordered.get(function, f"{function}({field})"), "NULL")
+    return Aggregate(f"({value})", f"(SELECT {value} FROM (SELECT * FROM matched LIMIT 0))")
+
+
+def check_filter(where: str, contract: Contract) -> None:
+    """Refuses a filter that is not one true-or-false expression over the contract's fields.
+
+    Raises:
+        ConfigError: what is wrong, in the engine's words without its internals.
+    """
+    _check_expression(where)
+    found = _result_type(f"SELECT ({where}) AS value FROM block", "block", contract.arrow_schema)
+    if found not in (pa.bool_(), pa.null()):
+        raise ConfigError(f"expected an expression that is true or false; {where!r} is of type {found}")
+
+
+def label_type(value: str, contract: Contract, time: str) -> pa.DataType:
+    """The Arrow type of a label, having checked that its value is one aggregate over the outcome's fields.
+
+    Raises:
+        ConfigError: what is wrong, in the engine's words without its internals.
+    """
+    if value not in KEYWORDS:
+        _check_expression(value)
+    schema = pa.schema([*contract.arrow_schema, *MATCHED])
+    sql = f"SELECT prediction_row, {aggregate(value, time).sql} AS value FROM matched GROUP BY prediction_row"
+    return _result_type(sql, "matched", schema)
+
+
+def check_value(value: str, contract: Contract, time: str) -> None:
+    """Refuses a label value that is not one aggregate over the outcome's fields (see `label_type`)."""
+    label_type(value, contract, time)
+
+
+def _check_expression(sql: str) -> None:
+    """A lone, repeatable expression: no second statement, no second column, no comment that swallows what follows."""
+    try:
+        duckdb.SQLExpression(sql)
+    except duckdb.Error as error:
+        raise ConfigError(f"{sql!r} is not one SQL expression: {_plain(error)}") from None
+    if "--" in sql or "/*" in sql:
+        raise ConfigError(f"{sql!r} holds a SQL comment; write comments in YAML")
+    names = sorted({name.lower() for name in re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)})
+    changing = connection().execute(
+        "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' AND list_contains(?, function_name)", [names]
+    ).fetchone()
+    if changing:
+        raise ConfigError(f"{sql!r} uses {changing[0]!r}, whose value changes from run to run; a build must be repeatable")
+
+
+def _result_type(sql: str, table: str, schema: pa.Schema) -> pa.DataType:
+    """The Arrow type of the column `value` of a query over an empty table."""
+    engine = connection()
+    engine.register(table, schema.empty_table())
+    try:
+        return engine.sql(sql).to_arrow_table().schema.field("value").type
+    except duckdb.Error as error:
+        raise ConfigError(_plain(error)) from None
+    finally:
+        engine.unregister(table)
+
+
+def _plain(error: duckdb.Error) -> str:
+    """The engine's message without the query that it quotes."""
+    return str(error).split("\n\nLINE ")[0].replace("\n", " ").strip()
