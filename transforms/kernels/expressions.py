@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -30,7 +31,7 @@ class Aggregate:
     sql: str
     """An aggregate over the table `matched`: the outcome's fields and those of `MATCHED`."""
     when_none: str
-    """SQL of the value of a matured prediction without any outcome."""
+    """SQL of the value of a matured prediction without any outcome, where `matched` is empty."""
 
 
 def quoted(name: str) -> str:
@@ -61,7 +62,7 @@ def aggregate(value: str, time: str) -> Aggregate:
         ordered = {"mean": f"avg({field} ORDER BY outcome_row)", "first": f"first({field} ORDER BY outcome_row)",
                    "last": f"last({field} ORDER BY outcome_row)"}
         return Aggregate(ordered.get(function, f"{function}({field})"), "NULL")
-    return Aggregate(f"({value})", f"(SELECT {value} FROM (SELECT * FROM matched LIMIT 0))")
+    return Aggregate(f"({value})", f"(SELECT {value} FROM matched)")
 
 
 def check_filter(where: str, contract: Contract) -> None:
@@ -71,7 +72,7 @@ def check_filter(where: str, contract: Contract) -> None:
         ConfigError: what is wrong, in the engine's words without its internals.
     """
     _check_expression(where)
-    found = _result_type(f"SELECT ({where}) AS value FROM block", "block", contract.arrow_schema)
+    found = _values(f"SELECT ({where}) AS value FROM block", "block", contract.arrow_schema).type
     if found not in (pa.bool_(), pa.null()):
         raise ConfigError(f"expected an expression that is true or false; {where!r} is of type {found}")
 
@@ -84,9 +85,27 @@ def label_type(value: str, contract: Contract, time: str) -> pa.DataType:
     """
     if value not in KEYWORDS:
         _check_expression(value)
-    schema = pa.schema([*contract.arrow_schema, *MATCHED])
     sql = f"SELECT prediction_row, {aggregate(value, time).sql} AS value FROM matched GROUP BY prediction_row"
-    return _result_type(sql, "matched", schema)
+    found = _values(sql, "matched", _matched_schema(contract)).type
+    if not (pa.types.is_primitive(found) or pa.types.is_string(found)):
+        raise ConfigError(f"{value!r} is of type {found}; a label is a boolean, a number, a string or a timestamp")
+    return found
+
+
+def value_when_none(value: str, contract: Contract, time: str) -> Any:
+    """The value of a label for a matured prediction without any outcome."""
+    return _values(f"SELECT {aggregate(value, time).when_none} AS value", "matched", _matched_schema(contract))[0].as_py()
+
+
+def with_plain_types(table: pa.Table) -> pa.Table:
+    """SQL's own numbers (HUGEINT, DECIMAL, small integers) as the two that every output format has."""
+    return table.cast(pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema]))
+
+
+def _plain_type(found: pa.DataType) -> pa.DataType:
+    if pa.types.is_decimal(found):
+        return pa.int64() if found.scale == 0 else pa.float64()
+    return pa.int64() if pa.types.is_integer(found) else pa.float64() if pa.types.is_floating(found) else found
 
 
 def check_value(value: str, contract: Contract, time: str) -> None:
@@ -105,17 +124,21 @@ def _check_expression(sql: str) -> None:
     names = sorted({name.lower() for name in re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)})
     changing = connection().execute(
         "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' AND list_contains(?, function_name)", [names]
-    ).fetchone()
+    ).fetchall()
     if changing:
-        raise ConfigError(f"{sql!r} uses {changing[0]!r}, whose value changes from run to run; a build must be repeatable")
+        raise ConfigError(f"{sql!r} uses {changing[0][0]!r}, whose value changes from run to run; a build must be repeatable")
 
 
-def _result_type(sql: str, table: str, schema: pa.Schema) -> pa.DataType:
-    """The Arrow type of the column `value` of a query over an empty table."""
+def _matched_schema(contract: Contract) -> pa.Schema:
+    return pa.schema([*contract.arrow_schema, *MATCHED])
+
+
+def _values(sql: str, table: str, schema: pa.Schema) -> pa.ChunkedArray:
+    """The column `value` of a query over an empty table."""
     engine = connection()
     engine.register(table, schema.empty_table())
     try:
-        return engine.sql(sql).to_arrow_table().schema.field("value").type
+        return with_plain_types(engine.sql(sql).to_arrow_table()).column("value")
     except duckdb.Error as error:
         raise ConfigError(_plain(error)) from None
     finally:

@@ -1,0 +1,58 @@
+"""THE MAIN PATH: from raw logs to a labelled, versioned dataset.
+
+    files ── byte ranges ──► parse ──► select, arrange ──► shuffle by shard of the join key
+          ──► dedupe, attribute, label ──► write part files ──► commit
+"""
+
+import dataclasses
+
+import apache_beam as beam
+from apache_beam.pvalue import PCollection
+
+from retrolabel.transforms.commit import CommitVersion, Watermarks
+from retrolabel.transforms.exchange import Partition
+from retrolabel.transforms.label import LabelByOtherKey, LabelExamples
+from retrolabel.transforms.parse import REJECTS, TALLIES, ParseBlocks
+from retrolabel.transforms.plan import BuildPlan, Input
+from retrolabel.transforms.read import ReadBlocks
+from retrolabel.transforms.unique import UniqueOutcomes
+from retrolabel.transforms.write import WriteParts, WriteRejects
+
+
+@dataclasses.dataclass(eq=False)
+class BuildDataset(beam.PTransform):
+    """Builds one day of a dataset and commits it as a new version."""
+
+    plan: BuildPlan
+    inputs: tuple[Input, ...]
+
+    def expand(self, root: beam.Pipeline) -> PCollection[str]:
+        """Gives one element: what was published, as JSON."""
+        plan = self.plan
+        blocks = root | "Inputs" >> beam.Create(self.inputs, reshuffle=len(self.inputs) > 1) | "Read" >> ReadBlocks()
+        # A line that cannot be read costs one line, never the build.
+        parsed = blocks | "Parse" >> ParseBlocks(plan)
+        tallies = [parsed[TALLIES]]
+        # Logs are delivered at least once: an event is its id, wherever its key would send it.
+        rows: PCollection[Partition] = parsed.rows
+        if plan.ids:
+            with_id = rows | "WithId" >> beam.Filter(lambda rows: rows.stream in plan.ids).with_output_types(Partition)
+            others = rows | "WithoutId" >> beam.Filter(lambda rows: rows.stream not in plan.ids).with_output_types(Partition)
+            once = with_id | "UniqueOutcomes" >> UniqueOutcomes(plan)
+            tallies.append(once[TALLIES])
+            rows = (others, once.unique) | "Rows" >> beam.Flatten()
+        # Outcomes that join by another key than the predictions' own are attributed there first; their labels join by the own key.
+        streams = [rows]
+        for key in sorted({rule.prediction_key for rule in plan.attributions(direct=False)}):
+            found = rows | f"LabelBy_{'_'.join(key)}" >> LabelByOtherKey(plan, key)
+            streams.append(found.labels)
+            tallies.append(found[TALLIES])
+        # No outcome yet is no negative: a label needs to know how far the outcome logs reach.
+        watermarks = parsed[TALLIES] | "Watermarks" >> Watermarks()
+        together = streams | "Streams" >> beam.Flatten() if len(streams) > 1 else rows
+        labelled = (together, watermarks) | "Label" >> LabelExamples(plan)
+        written = labelled.examples | "Write" >> WriteParts(plan)
+        rejected = parsed[REJECTS] | "WriteRejects" >> WriteRejects(plan)
+        # Nothing is published unless every row is accounted for.
+        everything = (*tallies, labelled[TALLIES], written, rejected) | "Tallies" >> beam.Flatten()
+        return everything | "Commit" >> CommitVersion(plan)

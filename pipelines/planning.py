@@ -1,0 +1,261 @@
+"""From a config and a date to the plan of a build: which files, which ranges, how many shards."""
+
+import datetime
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+import uuid
+import zoneinfo
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from retrolabel.configs.load import Project
+from retrolabel.configs.model import Config, Outcome
+from retrolabel.schemas.errors import InputError
+from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
+from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_bounds
+from retrolabel.transforms.kernels.expressions import label_type, value_when_none
+from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.kernels.select import select_sql
+from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan
+from retrolabel.transforms.read import compression_of
+from retrolabel.transforms.storage import is_local, join
+
+SHARD_BYTES = 64 * 2**20
+"""Text whose rows one shard should hold: two shards a core stay below a few hundred megabytes (measured: ARCHITECTURE.md)."""
+
+COMPRESSION_RATIO = 8
+"""How much larger than its file the text of a compressed log is taken to be."""
+
+SOFTWARE = ("retrolabel", "apache-beam", "duckdb", "pyarrow", "fastavro")
+"""What decides the bytes of a dataset, beside config and input."""
+
+_DATE = re.compile(r"\{date:([^}]*)\}")
+_HOUR = "{hour}"
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+def plan_build(
+    project: Project, date: datetime.date, complete_until: Mapping[str, datetime.datetime], *, in_process: bool
+) -> tuple[BuildPlan, tuple[Input, ...]]:
+    """Resolves a config into the plan of one day's build.
+
+    Args:
+        project: the config, checked.
+        date: the day, in the config's timezone.
+        complete_until: of outcomes whose log was declared complete, up to when.
+        in_process: whether all steps run in this process, and may share files on its disk.
+
+    Returns:
+        The plan, and the files to read.
+
+    Raises:
+        InputError: a source has no files for the day.
+    """
+    config = project.config
+    begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
+    used = [name for name in config.outcomes if any(label.outcome == name for label in config.labels.values())]
+    ranges = {PREDICTIONS: (begin, end)}
+    for name in used:
+        longest = max(_micros(label.window) for label in config.labels.values() if label.outcome == name)
+        ranges[name] = (begin, end + longest)
+    inputs = tuple(
+        file for name in (PREDICTIONS, *used) for file in list_inputs(project, name, _dates(*ranges[name], config.timezone))
+    )
+    declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in sorted(complete_until.items())}
+    software = {package: version(package) for package in SOFTWARE}
+    identity = {
+        "config": project.raw, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
+        "inputs": [(file.source, file.name, file.size) for file in inputs], "complete_until": declared,
+    }  # fmt: skip
+    attributions = tuple(_attribution(project, name) for name in used)
+    root = join(project.resolve(config.output.path), config.dataset)
+    return BuildPlan(
+        dataset=config.dataset,
+        root=root,
+        date=date,
+        build=hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16],
+        spill=spill_folder(root) if in_process else None,
+        shards=shards_for(inputs),
+        sources={name: _source_plan(project, name, *ranges[name]) for name in (PREDICTIONS, *used)},
+        examples=_example_rule(config, attributions, begin, end),
+        label_order=tuple(config.labels),
+        prediction_order=_prediction_order(project, attributions),
+        ids={name: ids for name in used if (ids := config.outcomes[name].id)},
+        complete_until=declared,
+        max_rejected={name: project.source(name).max_rejected for name in (PREDICTIONS, *used)},
+        output_format=config.output.format,
+        manifest=_known_beforehand(project, date, software, attributions),
+    ), inputs
+
+
+def shards_for(inputs: Sequence[Input]) -> int:
+    """A power of two that depends on the sizes of the files alone, so that every run has the same part files."""
+    text = sum(file.size * (COMPRESSION_RATIO if file.compression else 1) for file in inputs)
+    return 1 << max(0, math.ceil(math.log2(max(1.0, text / SHARD_BYTES))))
+
+
+def spill_folder(root: str) -> str:
+    """A folder of this run's own: below a local dataset, where `gc` sweeps what a killed build leaves, else where the system keeps
+    temporary files."""
+    parent = os.path.join(root, "_tmp") if is_local(root) else os.path.join(tempfile.gettempdir(), "retrolabel")
+    return os.path.join(parent, uuid.uuid4().hex)
+
+
+def _micros(duration: datetime.timedelta) -> int:
+    return duration // _MICROSECOND
+
+
+def _source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan:
+    source = project.source(name)
+    keep = project.config.privacy.rejected_lines == "keep"
+    reader = LineReader(name, FORMATS[source.format], project.contracts[name], source.timezone, keep)
+    ids = source.id if isinstance(source, Outcome) else None
+    keys = ("predictions",) if name == PREDICTIONS else ("outcomes", name)
+    return SourcePlan(reader, select_sql(source.where, source.time, begin, end), source.time, ids or source.key,
+                      project.place(*keys, "where"))  # fmt: skip
+
+
+def _attribution(project: Project, name: str) -> AttributionRule:
+    outcome, contract = project.config.outcomes[name], project.contracts[name]
+    labels = tuple(
+        LabelRule(label_name, label.value, _micros(label.after), _micros(label.window), label.attribution or outcome.attribution,
+                  label_type(label.value, contract, outcome.time), value_when_none(label.value, contract, outcome.time))
+        for label_name, label in project.config.labels.items() if label.outcome == name
+    )  # fmt: skip
+    fields = tuple(field.name for field in contract.fields)
+    return AttributionRule(name, outcome.key, outcome.prediction_key or outcome.key, outcome.time, fields, labels)
+
+
+def _example_rule(config: Config, attributions: tuple[AttributionRule, ...], begin: int, end: int) -> ExampleRule:
+    split = None
+    if config.split:
+        by_time = config.split.by == (config.predictions.time,)
+        bounds = _time_bounds(config, begin, end) if by_time else _share_bounds(config)
+        split = SplitRule(config.split.by, tuple(config.split.parts), bounds, by_time)
+    keep = config.sample.negatives if config.sample else 1.0
+    return ExampleRule(config.predictions.key, config.predictions.time, attributions, split, keep, config.sample is not None)
+
+
+def _share_bounds(config: Config) -> tuple[float, ...]:
+    shares = list(config.split.parts.values()) if config.split else []
+    return tuple(sum(shares[: number + 1]) for number in range(len(shares) - 1))  # type: ignore[arg-type]
+
+
+def _time_bounds(config: Config, begin: int, end: int) -> tuple[int, ...]:
+    """Shares of the day, or the times themselves."""
+    parts = list(config.split.parts.values()) if config.split else []
+    if all(isinstance(part, float | int) for part in parts):
+        return tuple(begin + round(share * (end - begin)) for share in _share_bounds(config))
+    zone = zoneinfo.ZoneInfo(config.timezone)
+    bounds = []
+    for part in parts[:-1]:
+        if isinstance(part, datetime.datetime):
+            moment = part if part.tzinfo else part.replace(tzinfo=zone)
+            bounds.append(round(moment.timestamp() * 1_000_000))
+        elif isinstance(part, datetime.date):
+            bounds.append(day_bounds(part, zone)[0])
+    return tuple(bounds)
+
+
+def _prediction_order(project: Project, attributions: Sequence[AttributionRule]) -> tuple[str, ...]:
+    """Event time, then the keys by which outcomes find the prediction, then the rest in the contract's order."""
+    joined = [name for rule in attributions for name in rule.prediction_key]
+    fields = [field.name for field in project.contracts[PREDICTIONS].fields]
+    return tuple(dict.fromkeys([project.config.predictions.time, *sorted(set(joined)), *fields]))
+
+
+def _known_beforehand(
+    project: Project, date: datetime.date, software: Mapping[str, str], attributions: Sequence[AttributionRule]
+) -> dict[str, Any]:
+    config, contract = project.config, project.contracts[PREDICTIONS]
+    types = {label.name: label.type for rule in attributions for label in rule.labels}
+    schema = [{"name": field.name, "type": str(field.arrow_type), "nullable": field.nullable} for field in contract.fields]
+    schema += [{"name": name, "type": str(types[name]), "nullable": True} for name in config.labels]
+    if config.sample:
+        schema.append({"name": "weight", "type": "double", "nullable": False})
+    return {
+        "dataset": config.dataset, "date": date.isoformat(), "timezone": config.timezone, "config": project.raw,
+        "contracts": dict(project.contract_texts), "software": dict(software), "key": list(config.predictions.key),
+        "labels": list(config.labels), "example_schema": schema,
+    }  # fmt: skip
+
+
+# The files of a day
+
+
+def list_inputs(project: Project, name: str, dates: Sequence[datetime.date]) -> Iterator[Input]:
+    """The files of a source for some days, each once, in the order of their names.
+
+    Raises:
+        InputError: there are none.
+    """
+    source = project.source(name)
+    patterns = [project.resolve(pattern) for pattern in expand(source.path, dates)]
+    found = {}
+    try:
+        for match in FileSystems.match(patterns):
+            found.update({file.path: file.size_in_bytes for file in match.metadata_list})
+    except (BeamIOError, ValueError) as error:
+        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {error}") from None
+    if not found:
+        looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in patterns[:5])
+        raise InputError(f"{name}: no file matches\n  {looked}")
+    for path in sorted(found):
+        yield Input(name, path, _name(path, project.directory), found[path], 0, found[path], _compression(path))
+
+
+def expand(patterns: Iterable[str], dates: Sequence[datetime.date]) -> list[str]:
+    """Fills `{date:…}` for each day and `{hour}` for each hour; patterns without either stand once."""
+    filled: dict[str, None] = {}
+    for pattern in patterns:
+        for date in dates:
+            dated = _DATE.sub(lambda match, date=date: date.strftime(match[1]), pattern)  # type: ignore[misc]
+            hours = range(24) if _HOUR in dated else range(1)
+            filled.update(dict.fromkeys(dated.replace(_HOUR, f"{hour:02d}") for hour in hours))
+    return list(filled)
+
+
+def _dates(begin: int, end: int, timezone: str) -> list[datetime.date]:
+    """The days that a range touches, by the config's calendar and by that of UTC: file names follow either."""
+    days = set()
+    for zone in (datetime.UTC, zoneinfo.ZoneInfo(timezone)):
+        first = datetime.datetime.fromtimestamp(begin / 1e6, zone).date()
+        last = datetime.datetime.fromtimestamp((end - 1) / 1e6, zone).date()
+        days.update(first + datetime.timedelta(days=n) for n in range((last - first).days + 1))
+    return sorted(days)
+
+
+def _name(path: str, directory: str) -> str:
+    """A path as manifests have it: relative to the config file where it lies below, so that a copied project builds the same bytes."""
+    if not is_local(path):
+        return path
+    relative = os.path.relpath(os.path.abspath(path), os.path.abspath(directory))
+    return path if relative.startswith("..") else relative.replace(os.sep, "/")
+
+
+def _nearest(pattern: str) -> str:
+    folder = os.path.dirname(pattern)
+    while is_local(folder) and folder and not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return folder or "."
+
+
+def _compression(path: str) -> str:
+    """By the first bytes for local files; by the name where a look costs a request."""
+    if is_local(path):
+        try:
+            with open(path, "rb") as file:
+                return compression_of(file.read(4))
+        except OSError as error:
+            raise InputError(f"cannot read {path!r}: {error.strerror}") from None
+    kinds = {CompressionTypes.GZIP: "gzip", CompressionTypes.BZIP2: "bzip2", CompressionTypes.ZSTD: "zstd"}
+    return kinds.get(CompressionTypes.detect_compression_type(path), "")

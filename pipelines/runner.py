@@ -1,0 +1,81 @@
+"""Which runner a build goes to, and which ways of running are refused.
+
+The default is Beam's in-process `FnApiRunner`, pinned as an object. `DirectRunner` is a switch: it first tries to download and start
+another engine, and a small edit of a pipeline can flip it. With one bundle in memory the runner is correct; its other
+modes are not, and are refused (ARCHITECTURE.md, "The runner").
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import PipelineRunner, create_runner
+
+from retrolabel.schemas.errors import ConfigError
+
+IN_PROCESS = ("", "DirectRunner", "SwitchingDirectRunner", "FnApiRunner", "InProcessRunner")
+"""Names by which people mean "here, in this process"."""
+
+REFUSED = {
+    "BundleBasedDirectRunner": "it loses the values that are grouped by key",
+    "DaskRunner": "it drops branches and side outputs of a pipeline without a word",
+    "InteractiveRunner": "it is for notebooks, and wraps a runner whose modes it hides",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """A runner, with the options that it was made for."""
+
+    name: str
+    options: PipelineOptions
+    runner: PipelineRunner
+    in_process: bool
+
+
+def choose_runner(arguments: Sequence[str]) -> Runner:
+    """Makes the runner that Beam's own options ask for.
+
+    Args:
+        arguments: Beam's pipeline options, as on a command line.
+
+    Raises:
+        ConfigError: they ask for something that loses data, hangs, or does not exist.
+    """
+    options = PipelineOptions(list(arguments))
+    name = (options.view_as(StandardOptions).runner or "").rpartition(".")[2]
+    if name in REFUSED:
+        raise ConfigError(f"--runner {name} is refused: {REFUSED[name]}. Leave --runner out to run in this process")
+    if name not in IN_PROCESS:
+        try:
+            return Runner(name, options, create_runner(name), in_process=False)
+        except (ValueError, ImportError, AttributeError) as error:
+            raise ConfigError(f"--runner {name}: {error}") from None
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode == "multi_threading":
+        raise ConfigError(
+            "--direct_running_mode multi_threading is refused: Beam's in-process runner silently loses elements in it. "
+            "Leave it out: blocks are worked on by as many threads as there are cores"
+        )
+    if direct.direct_running_mode == "multi_processing":
+        raise ConfigError(
+            "--direct_running_mode multi_processing is refused: a build hangs for ever when a worker process dies. "
+            "Leave it out: blocks are worked on by as many threads as there are cores"
+        )
+    if direct.direct_num_workers != 1:
+        raise ConfigError("--direct_num_workers is refused: the in-process runner works on one bundle, with threads inside it")
+    return Runner("FnApiRunner", options, in_process_runner(options), in_process=True)
+
+
+def in_process_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
+    """The in-process runner, with options reaching its workers, and with the race disarmed that drops buffered elements.
+
+    `TimeBasedBufferingClosableOutputStream` clears what was written while it was flushing; a time limit of 0 avoids it.
+    """
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    provision = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
+    return fn_runner.FnApiRunner(provision_info=provision)

@@ -1,0 +1,182 @@
+"""Bringing rows together that belong together: the shuffle.
+
+Between the steps of a stage, rows travel as `Partition`s, objects of this process. Across the shuffle travel bytes: on an engine the
+rows themselves (Arrow IPC, lz4), which its shuffle service stores; in this process references to segments that were spilled to
+disk and are mapped into memory when read, because the in-process runner would hold several copies of shuffled bytes in RAM.
+"""
+
+import dataclasses
+import pathlib
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+import apache_beam as beam
+import msgspec
+import numpy as np
+import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from retrolabel.transforms.kernels.arrange import HASH
+from retrolabel.transforms.kernels.hashing import shard_of
+
+FLUSH_BYTES = 4 * 2**20
+"""How much is gathered for a shard before it is sent through an engine's shuffle."""
+
+Sent = tuple[int, bytes]
+"""A shard, and encoded rows or references to spilled ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Partition:
+    """Rows of one stream, in the order of the column `HASH`."""
+
+    stream: str
+    table: pa.Table
+
+    def shards(self, count: int) -> Iterator[tuple[int, int, int]]:
+        """Each shard that has rows here, and where they begin and end."""
+        shards = shard_of(self.table.column(HASH).to_numpy(), count)
+        bounds = np.searchsorted(shards, np.arange(count + 1))
+        for shard in np.flatnonzero(np.diff(bounds)).tolist():
+            yield shard, int(bounds[shard]), int(bounds[shard + 1])
+
+
+class PartitionCoder(beam.coders.Coder):  # type: ignore[misc]
+    """Partitions travel inside a stage only; should a runner cut there all the same, they travel as Arrow IPC."""
+
+    def encode(self, partition: Partition) -> bytes:
+        return msgspec.msgpack.encode((partition.stream, _to_ipc(partition.table)))
+
+    def decode(self, encoded: bytes) -> Partition:
+        stream, rows = msgspec.msgpack.decode(encoded)
+        return Partition(stream, _from_ipc(rows))
+
+    def estimate_size(self, partition: Partition) -> int:
+        return int(partition.table.nbytes)
+
+    def is_deterministic(self) -> bool:
+        return False
+
+
+beam.coders.registry.register_coder(Partition, PartitionCoder)
+
+
+@dataclasses.dataclass(eq=False)
+class ExchangeRows(beam.PTransform):
+    """Gathers the rows of each shard: one element a shard, to be opened with `restore`."""
+
+    shards: int
+    """A power of two."""
+    spill: str | None
+    """The folder for spilled segments, where all steps run in this process; None to send the rows themselves."""
+
+    def expand(self, partitions: beam.PCollection[Partition]) -> beam.PCollection[tuple[int, Iterable[bytes]]]:
+        """Spills or encodes, then groups by shard."""
+        send = SpillRows(self.shards, self.spill) if self.spill else SendRows(self.shards)
+        return partitions | "Send" >> beam.ParDo(send).with_output_types(Sent) | "GroupByShard" >> beam.GroupByKey()
+
+
+class SpillRows(beam.DoFn):  # type: ignore[misc]
+    """Writes partitions to one segment file a stream and bundle, and sends each shard the places of its rows.
+
+    A bundle that is tried again writes new files; the old ones are never referred to, and go with the folder.
+    """
+
+    def __init__(self, shards: int, folder: str) -> None:
+        self.shards = shards
+        self.folder = folder
+
+    def start_bundle(self) -> None:
+        """A bundle has its own files."""
+        self.files: dict[str, tuple[str, pa.OSFile]] = {}
+        self.places: dict[int, list[tuple[str, str, int, int, int]]] = defaultdict(list)
+
+    def process(self, partition: Partition) -> Iterable[Sent]:
+        """Appends to the stream's segment."""
+        if not partition.table.num_rows:
+            return ()
+        if partition.stream not in self.files:
+            path = pathlib.Path(self.folder, f"{uuid.uuid4().hex}.arrow")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            opened = pa.OSFile(str(path), "wb")
+            opened.write(partition.table.schema.serialize())
+            self.files[partition.stream] = str(path), opened
+        name, segment = self.files[partition.stream]
+        (batch,) = partition.table.combine_chunks().to_batches()
+        place = segment.tell()
+        segment.write(batch.serialize())
+        for shard, begin, end in partition.shards(self.shards):
+            self.places[shard].append((partition.stream, name, place, begin, end))
+        return ()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Closes the segments and sends the places."""
+        for _, segment in self.files.values():
+            segment.close()
+        for shard, places in self.places.items():
+            encoded = b"@" + msgspec.msgpack.encode(places)
+            yield WindowedValue((shard, encoded), GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+
+class SendRows(beam.DoFn):  # type: ignore[misc]
+    """Sends each shard its rows, gathered into pieces worth a shuffle's while."""
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+
+    def start_bundle(self) -> None:
+        """A bundle starts with nothing gathered."""
+        self.gathered: dict[tuple[int, str], list[pa.Table]] = defaultdict(list)
+        self.sizes: dict[tuple[int, str], int] = defaultdict(int)
+
+    def process(self, partition: Partition) -> Iterator[Sent]:
+        """Gathers; sends what has become large."""
+        for shard, begin, end in partition.shards(self.shards):
+            rows, to = partition.table.slice(begin, end - begin), (shard, partition.stream)
+            self.gathered[to].append(rows)
+            self.sizes[to] += rows.nbytes
+            if self.sizes[to] >= FLUSH_BYTES:
+                yield self._take(to)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Sends the rest."""
+        for to in list(self.gathered):
+            yield WindowedValue(self._take(to), GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+    def _take(self, to: tuple[int, str]) -> Sent:
+        rows = pa.concat_tables(self.gathered.pop(to)).combine_chunks()
+        self.sizes.pop(to)
+        return to[0], b"=" + msgspec.msgpack.encode((to[1], _to_ipc(rows)))
+
+
+def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
+    """The rows of one shard, by stream, in any order."""
+    runs: dict[str, list[pa.Table]] = defaultdict(list)
+    mapped: dict[str, tuple[pa.MemoryMappedFile, pa.Schema]] = {}
+    for message in sent:
+        if message[:1] == b"=":
+            stream, rows = msgspec.msgpack.decode(memoryview(message)[1:])
+            runs[stream].append(_from_ipc(rows))
+            continue
+        for stream, path, place, begin, end in msgspec.msgpack.decode(memoryview(message)[1:]):
+            if path not in mapped:
+                opened = pa.memory_map(path)
+                mapped[path] = opened, pa.ipc.read_schema(opened)
+            opened, schema = mapped[path]
+            opened.seek(place)
+            batch = pa.ipc.read_record_batch(pa.ipc.read_message(opened), schema)
+            runs[stream].append(pa.Table.from_batches([batch.slice(begin, end - begin)]))
+    return {stream: pa.concat_tables(tables).combine_chunks() for stream, tables in runs.items()}
+
+
+def _to_ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _from_ipc(rows: bytes) -> pa.Table:
+    return pa.ipc.open_stream(pa.py_buffer(rows)).read_all()

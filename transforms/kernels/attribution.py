@@ -1,0 +1,151 @@
+"""The SQL of a shard: which outcomes count for which predictions, and what each label makes of them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from retrolabel.configs.model import Attribution
+from retrolabel.schemas.errors import ConfigError
+from retrolabel.transforms.kernels.engine import connection
+from retrolabel.transforms.kernels.expressions import aggregate, quoted, with_plain_types
+
+ROW = "prediction_row"
+"""The number of a prediction in its shard, by which labels find their way back."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelRule:
+    """One label, in the numbers that SQL needs."""
+
+    name: str
+    value: str
+    after: int
+    """Microseconds after the prediction from which outcomes count."""
+    window: int
+    """Microseconds after the prediction up to which they count."""
+    attribution: Attribution
+    type: pa.DataType
+    when_none: Any
+    """The value of a matured prediction without any outcome."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AttributionRule:
+    """How one kind of outcome is matched with predictions."""
+
+    outcome: str
+    key: tuple[str, ...]
+    """The outcome's fields."""
+    prediction_key: tuple[str, ...]
+    """The prediction's fields that these equal, in the same order."""
+    time: str
+    fields: tuple[str, ...]
+    """All of the outcome's fields: their order, after time, is the canonical order of outcomes."""
+    labels: tuple[LabelRule, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Attributed:
+    """`outcomes = attributed + unattributed + orphan`."""
+
+    labels: pa.Table
+    """`ROW` and a column a label, for the predictions that have outcomes."""
+    attributed: int
+    unattributed: int
+    """Outcomes whose key is known, but whose time falls into no window."""
+    orphan: int
+    """Outcomes of no prediction of the build."""
+
+
+def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> list[str]:
+    """The statements over `prediction` (`ROW`, `prediction_time`, the keys) and `outcome` (the outcome's fields).
+
+    Outcomes get a canonical order, each window is matched once however many labels share it, and the last two statements give
+    the labels and the counts.
+
+    Args:
+        rule: of the kind of outcome.
+        tie_break: the predictions' key, which decides between predictions of one moment under `first` and `last`.
+    """
+    everything = ", ".join(f"{quoted(name)} NULLS FIRST" for name in (rule.time, *rule.fields))
+    statements = [
+        f"CREATE OR REPLACE TEMP TABLE ordered AS\n"
+        f"SELECT *, row_number() OVER (ORDER BY {everything}) AS outcome_row, epoch_us({quoted(rule.time)}) AS outcome_us\nFROM outcome"
+    ]
+    windows: dict[tuple[int, int, Attribution], list[LabelRule]] = {}
+    for label in rule.labels:
+        windows.setdefault((label.after, label.window, label.attribution), []).append(label)
+    for number, (after, window, attribution) in enumerate(windows):
+        statements.append(f"CREATE OR REPLACE TEMP TABLE matched_{number} AS\n{_matched(rule, after, window, attribution, tie_break)}")
+    columns = [f"SELECT {ROW}" + "".join(f", {quoted(label.name)}" for label in rule.labels)]
+    for number, labels in enumerate(windows.values()):
+        values = "".join(f", {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels)
+        join = "FROM" if number == 0 else "FULL JOIN"
+        using = "" if number == 0 else f" USING ({ROW})"
+        columns.append(f"{join} (SELECT {ROW}{values} FROM matched_{number} GROUP BY {ROW}) AS window_{number}{using}")
+    statements.append("\n".join(columns) + f"\nORDER BY {ROW}")
+    in_window = " UNION ".join(f"SELECT outcome_row FROM matched_{number}" for number in range(len(windows)))
+    same = _equal(rule, "o", "p")
+    statements.append(
+        f"SELECT (SELECT count(*) FROM ({in_window})) AS attributed,\n"
+        f"       (SELECT count(*) FROM ordered o WHERE EXISTS (SELECT 1 FROM prediction p WHERE {same})) AS known,\n"
+        f"       (SELECT count(*) FROM ordered) AS outcomes"
+    )
+    return statements
+
+
+def _equal(rule: AttributionRule, outcome: str, prediction: str) -> str:
+    pairs = zip(rule.key, rule.prediction_key, strict=True)
+    return " AND ".join(f"{outcome}.{quoted(mine)} = {prediction}.{quoted(theirs)}" for mine, theirs in pairs)
+
+
+def _matched(rule: AttributionRule, after: int, window: int, attribution: Attribution, tie_break: Sequence[str]) -> str:
+    """Pairs of predictions and outcomes; the `ASOF JOIN`s take time n log n however many events share a key."""
+    same = _equal(rule, "o", "p")
+    chosen = f"SELECT p.{ROW}, p.prediction_time, o.*\n"
+    if attribution == "all":
+        within = f"o.outcome_us >= epoch_us(p.prediction_time) + {after} AND o.outcome_us < epoch_us(p.prediction_time) + {window}"
+        return f"{chosen}FROM ordered o JOIN prediction p ON {same} AND {within}"
+    keys = ", ".join(map(quoted, rule.prediction_key))
+    first_of_ties = f"arg_min({ROW}, struct_pack({', '.join(f'k{n} := {quoted(name)}' for n, name in enumerate(tie_break))}))"
+    moments = f"(SELECT {keys}, prediction_time, epoch_us(prediction_time) AS us, {first_of_ties} AS {ROW} FROM prediction GROUP BY ALL)"
+    if attribution == "last":
+        nearest, within = f"o.outcome_us - {after} >= p.us", f"o.outcome_us < p.us + {window}"
+    else:
+        nearest, within = f"o.outcome_us - {window} < p.us", f"o.outcome_us >= p.us + {after}"
+    return f"{chosen}FROM ordered o ASOF JOIN {moments} p ON {same} AND {nearest}\nWHERE {within}"
+
+
+def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, tie_break: Sequence[str]) -> Attributed:
+    """Finds the outcomes in the windows of predictions, and computes the labels of those that have any.
+
+    Args:
+        predictions: one row of each, with `ROW`, `prediction_time` and the key fields.
+        outcomes: one row of each, with the outcome's fields.
+        rule: how they are matched.
+        tie_break: see `attribution_sql`.
+
+    Raises:
+        ConfigError: a label's value fails on a value that stands in the log.
+    """
+    engine = connection()
+    engine.register("prediction", predictions)
+    engine.register("outcome", outcomes)
+    try:
+        *preparing, labels_sql, counts_sql = attribution_sql(rule, tie_break)
+        for statement in preparing:
+            engine.execute(statement)
+        labels = engine.sql(labels_sql).to_arrow_table()
+        ((attributed, known, total),) = engine.execute(counts_sql).fetchall()
+    except duckdb.Error as error:
+        names = ", ".join(label.name for label in rule.labels)
+        raise ConfigError(
+            f"labels {names}: the value fails on the log: {type(error).__name__}; guard it, for example with TRY_CAST"
+        ) from None
+    finally:
+        engine.unregister("prediction")
+        engine.unregister("outcome")
+    return Attributed(with_plain_types(labels), attributed, known - attributed, total - known)

@@ -1,0 +1,144 @@
+"""From unique predictions and their labels to examples: maturity, sampling, weight and split."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule
+from retrolabel.transforms.kernels.hashing import fraction_of, stable_hash
+
+WEIGHT = "weight"
+ALL = "all"
+"""The part of a dataset that has no `split`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitRule:
+    """Into which part a row goes."""
+
+    by: tuple[str, ...]
+    names: tuple[str, ...]
+    bounds: tuple[float, ...] | tuple[int, ...]
+    """Up to which fraction of the hash, or up to which time in microseconds of UTC, each part but the last goes."""
+    by_time: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleRule:
+    """How predictions become examples."""
+
+    key: tuple[str, ...]
+    time: str
+    attributions: tuple[AttributionRule, ...]
+    split: SplitRule | None
+    keep_negatives: float
+    """The share of negatives that is kept."""
+    sampled: bool
+    """Whether the config samples at all, and the weight is written."""
+
+    @property
+    def labels(self) -> tuple[tuple[AttributionRule, LabelRule], ...]:
+        """Every label, with the rule of its outcome."""
+        return tuple((attribution, label) for attribution in self.attributions for label in attribution.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """`unique predictions = examples + immature + sampled_out`."""
+
+    parts: dict[str, pa.Table]
+    """The examples of each split."""
+    immature: int
+    sampled_out: int
+
+
+def make_examples(
+    predictions: pa.Table, labels: Sequence[pa.Table], rule: ExampleRule, watermarks: Mapping[str, int], order: Sequence[str]
+) -> Examples:
+    """Puts the labels beside the predictions, and keeps what may be published.
+
+    Args:
+        predictions: one row of each, in canonical order.
+        labels: tables of `ROW` and label columns, for the predictions that have outcomes.
+        rule: how predictions become examples.
+        watermarks: of each outcome, up to when its log is complete, in microseconds of UTC; none if nothing is known.
+        order: names of the label columns in the order of the config.
+    """
+    times = predictions.column(rule.time).cast(pa.int64()).to_numpy()
+    columns = _label_columns(predictions.num_rows, labels, rule)
+    table = predictions
+    for name in order:
+        table = table.append_column(name, columns[name])
+    mature = np.ones(len(times), dtype=np.bool_)
+    for attribution, label in rule.labels:
+        mature &= times + label.window <= watermarks.get(attribution.outcome, -(2**62))
+    kept = mature.copy()
+    if rule.sampled:
+        negative = _is_negative(table, order)
+        kept &= ~negative | (fraction_of(stable_hash(table, rule.key, "sample")) < rule.keep_negatives)
+        weight = np.where(negative, 1 / rule.keep_negatives, 1.0)
+        table = table.append_column(WEIGHT, pa.array(weight))
+    sampled_out = int(mature.sum() - kept.sum())
+    parts = {}
+    for name, member in _splits(table, rule, times).items():
+        parts[name] = table.filter(pa.array(member & kept)) if member is not True else table.filter(pa.array(kept))
+    return Examples(parts, int(len(times) - mature.sum()), sampled_out)
+
+
+def _label_columns(rows: int, labels: Sequence[pa.Table], rule: ExampleRule) -> dict[str, pa.Array]:
+    rules = {label.name: label for _, label in rule.labels}
+    columns: dict[str, pa.Array] = {}
+    for table in labels:
+        places = np.full(rows, -1, dtype=np.int64)
+        places[table.column(ROW).to_numpy()] = np.arange(table.num_rows)
+        found = pa.array(places, mask=places < 0)
+        for name in table.column_names:
+            if name == ROW:
+                continue
+            label = rules[name]
+            values = table.column(name).combine_chunks().cast(label.type).take(found)
+            if label.when_none is not None:
+                matched = pa.array(places >= 0)
+                values = pc.if_else(matched, values, pa.scalar(label.when_none, label.type))
+            columns[name] = values
+    for name, label in rules.items():
+        if name not in columns:
+            columns[name] = pa.repeat(pa.scalar(label.when_none, label.type), rows)
+    return columns
+
+
+def _is_negative(table: pa.Table, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Rows all of whose labels are false, zero or null."""
+    negative = np.ones(table.num_rows, dtype=np.bool_)
+    for name in labels:
+        column = table.column(name)
+        if pa.types.is_boolean(column.type):
+            said = pc.fill_null(column, False)
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            said = pc.fill_null(pc.not_equal(column, 0), False)
+        else:
+            said = pc.is_valid(column)
+        negative &= ~said.to_numpy()
+    return negative
+
+
+def _splits(table: pa.Table, rule: ExampleRule, times: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_] | bool]:
+    """Of each split, which rows are its members."""
+    if rule.split is None:
+        return {ALL: True}
+    place = times if rule.split.by_time else fraction_of(stable_hash(table, rule.split.by, "split"))
+    part = np.searchsorted(np.array(rule.split.bounds), place, side="right")
+    return {name: part == number for number, name in enumerate(rule.split.names)}
+
+
+def day_bounds(date: datetime.date, timezone: datetime.tzinfo) -> tuple[int, int]:
+    """Microseconds of UTC of the first moment of a day and of the first after it; 23 to 25 hours apart where clocks change."""
+    return tuple(  # type: ignore[return-value]
+        round(datetime.datetime.combine(day, datetime.time(), timezone).timestamp()) * 1_000_000
+        for day in (date, date + datetime.timedelta(days=1))
+    )

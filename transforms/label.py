@@ -1,0 +1,243 @@
+"""The shards: unique predictions, the outcomes in their windows, labels."""
+
+import dataclasses
+from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retrolabel.transforms import tally
+from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
+from retrolabel.transforms.kernels.arrange import HASH, arrange, deduplicate
+from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
+from retrolabel.transforms.kernels.examples import make_examples
+from retrolabel.transforms.parallel import ParallelDo
+from retrolabel.transforms.parse import TALLIES
+from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
+from retrolabel.transforms.progress import progress
+
+PARTIAL = "labels of "
+"""Begins the name of a stream of labels that were found by another key than the predictions' own."""
+
+_TIME = "prediction_time"
+
+
+@dataclasses.dataclass(eq=False)
+class LabelExamples(beam.PTransform):
+    """Brings predictions and outcomes of equal key together, and makes examples of them."""
+
+    plan: BuildPlan
+
+    def expand(self, streams: Any) -> Any:
+        """From all partitions and the outcomes' watermarks. Main output: (shard, split, examples); `tallies`: encoded counts."""
+        partitions, watermarks = streams
+        return (
+            partitions
+            | "ExchangeByKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
+            | "LabelShard"
+            >> beam.ParDo(ParallelDo(_LabelShard(self.plan)), beam.pvalue.AsDict(watermarks))
+            .with_output_types(Part, **{TALLIES: bytes})
+            .with_outputs(TALLIES, main="examples")
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The rows of one part file."""
+
+    kind: str
+    split: str | None
+    shard: int
+    table: pa.Table
+
+
+class PartCoder(beam.coders.Coder):  # type: ignore[misc]
+    """Parts travel inside a stage only; should a runner cut there all the same, they travel as a partition would."""
+
+    def encode(self, part: Part) -> bytes:
+        named = f"{part.kind}\0{part.split or ''}\0{part.shard}"
+        return beam.coders.registry.get_coder(Partition).encode(Partition(named, part.table))
+
+    def decode(self, encoded: bytes) -> Part:
+        partition = beam.coders.registry.get_coder(Partition).decode(encoded)
+        kind, split, shard = partition.stream.split("\0")
+        return Part(kind, split or None, int(shard), partition.table)
+
+    def estimate_size(self, part: Part) -> int:
+        return int(part.table.nbytes)
+
+    def is_deterministic(self) -> bool:
+        return False
+
+
+beam.coders.registry.register_coder(Part, PartCoder)
+
+
+@dataclasses.dataclass(frozen=True)
+class _LabelShard:
+    """Labels the predictions of one shard."""
+
+    plan: BuildPlan
+
+    def __call__(self, shard: tuple[int, Iterable[bytes]], seen: Mapping[str, int]) -> Iterator[object]:
+        number, sent = shard
+        streams = restore(sent)
+        tallies: list[tally.Tally] = []
+        predictions = unique_predictions(streams.get(PREDICTIONS), self.plan, tallies)
+        narrow = _narrow(predictions, self.plan.examples.key, self.plan.examples.time)
+        labels = []
+        for rule in self.plan.attributions(direct=True):
+            outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
+            if outcomes is not None:
+                labels.append(attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels)
+        for stream, partial in streams.items():
+            if stream.startswith(PARTIAL):
+                labels.append(_with_rows(partial, predictions, self.plan.examples.key))
+        examples = make_examples(
+            predictions.drop_columns([HASH]), labels, self.plan.examples, {**seen, **self.plan.complete_until}, self.plan.label_order
+        )
+        made = sum(part.num_rows for part in examples.parts.values())
+        tallies.append(tally.SourceTally(PREDICTIONS, unique=predictions.num_rows, examples=made, immature=examples.immature,
+                                         sampled_out=examples.sampled_out))  # fmt: skip
+        progress.add("labelling", shards=1)
+        results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies]
+        results.extend(Part("examples", split, number, table) for split, table in examples.parts.items() if table.num_rows)
+        return iter(results)
+
+
+def unique_predictions(table: pa.Table | None, plan: BuildPlan, tallies: list[tally.Tally]) -> pa.Table:
+    """One row of each prediction, in canonical order."""
+    if table is None:
+        schema = plan.sources[PREDICTIONS].reader.contract.arrow_schema
+        return schema.append(pa.field(HASH, pa.uint64())).empty_table()
+    unique = deduplicate(table, plan.examples.key, plan.prediction_order)
+    tallies.append(tally.SourceTally(PREDICTIONS, duplicate=unique.duplicate, conflicting=unique.conflicting))
+    return unique.table
+
+
+def unique_outcomes(table: pa.Table | None, rule: AttributionRule, plan: BuildPlan, tallies: list[tally.Tally]) -> pa.Table | None:
+    """One row of each outcome: those without an id are one if all their fields are equal."""
+    if table is None or rule.outcome in plan.ids:
+        return table
+    unique = deduplicate(table, rule.fields, (rule.time, *rule.fields))
+    tallies.append(tally.SourceTally(rule.outcome, duplicate=unique.duplicate))
+    return unique.table
+
+
+def attribute_outcomes(
+    predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, plan: BuildPlan, tallies: list[tally.Tally]
+) -> Attributed:
+    """Matches outcomes with predictions, and counts what became of them."""
+    found = attribute(predictions, outcomes.drop_columns([HASH]), rule, plan.examples.key)
+    tallies.append(tally.SourceTally(rule.outcome, unique=outcomes.num_rows, attributed=found.attributed,
+                                     unattributed=found.unattributed, orphan=found.orphan))  # fmt: skip
+    return found
+
+
+def _narrow(predictions: pa.Table, keys: Iterable[str], time: str) -> pa.Table:
+    """What attribution needs of predictions: their number, time and keys."""
+    rows = pa.array(np.arange(predictions.num_rows))
+    columns = {ROW: rows, _TIME: predictions.column(time), **{name: predictions.column(name) for name in keys}}
+    return pa.table(columns)
+
+
+def _with_rows(partial: pa.Table, predictions: pa.Table, key: tuple[str, ...]) -> pa.Table:
+    """Labels that came with the key of their prediction, by its number."""
+    rows = pa.table({ROW: pa.array(np.arange(predictions.num_rows)), **{name: predictions.column(name) for name in key}})
+    found = partial.drop_columns([HASH]).join(rows, list(key), join_type="inner")
+    return found.drop_columns(list(key))
+
+
+@dataclasses.dataclass(eq=False)
+class LabelByOtherKey(beam.PTransform):
+    """Attributes outcomes that join by another key than the predictions' own; gives labels arranged by the latter.
+
+    The predictions are made unique first, as narrow rows, so that an outcome is never counted for a second delivery.
+    """
+
+    plan: BuildPlan
+    key: tuple[str, ...]
+    """The predictions' fields by which these outcomes join."""
+
+    def expand(self, partitions: beam.PCollection[Partition]) -> Any:
+        """From all partitions. Main output: partitions of labels; `tallies`: encoded counts."""
+        sources = [rule.outcome for rule in self.plan.examples.attributions if rule.prediction_key == self.key]
+        narrow = (
+            partitions
+            | "Predictions" >> beam.Filter(lambda partition: partition.stream == PREDICTIONS).with_output_types(Partition)
+            | "Narrow" >> beam.Map(_NarrowPartition(self.plan)).with_output_types(Partition)
+            | "ExchangeByOwnKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
+            | "KeepFirst" >> beam.ParDo(ParallelDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
+        )
+        outcomes = partitions | "Outcomes" >> beam.Filter(lambda partition: partition.stream in sources).with_output_types(Partition)
+        return (
+            (narrow, outcomes)
+            | "Together" >> beam.Flatten()
+            | "ExchangeByOtherKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
+            | "Attribute"
+            >> beam.ParDo(ParallelDo(_AttributeShard(self.plan, self.key)))
+            .with_output_types(Partition, **{TALLIES: bytes})
+            .with_outputs(TALLIES, main="labels")
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _NarrowPartition:
+    """Keeps the columns that decide which prediction is first, and by which others it is found."""
+
+    plan: BuildPlan
+
+    def __call__(self, partition: Partition) -> Partition:
+        keys = {name for rule in self.plan.examples.attributions for name in rule.prediction_key}
+        wanted = dict.fromkeys([*self.plan.examples.key, self.plan.examples.time, *sorted(keys), HASH])
+        return Partition(PREDICTIONS, partition.table.select(list(wanted)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _KeepFirstPrediction:
+    """One narrow row of each prediction, arranged by the other key."""
+
+    plan: BuildPlan
+    key: tuple[str, ...]
+
+    def __call__(self, shard: tuple[int, Iterable[bytes]]) -> list[Partition]:
+        table = restore(shard[1])[PREDICTIONS]
+        order = [name for name in self.plan.prediction_order if name in table.column_names]
+        return [Partition(PREDICTIONS, arrange(deduplicate(table, self.plan.examples.key, order).table, self.key))]
+
+
+@dataclasses.dataclass(frozen=True)
+class _AttributeShard:
+    """Attributes the outcomes of one shard of the other key."""
+
+    plan: BuildPlan
+    key: tuple[str, ...]
+
+    def __call__(self, shard: tuple[int, Iterable[bytes]]) -> Iterator[object]:
+        streams = restore(shard[1])
+        own = self.plan.examples.key
+        predictions = streams.get(PREDICTIONS)
+        results: list[object] = []
+        tallies: list[tally.Tally] = []
+        for rule in self.plan.examples.attributions:
+            if rule.prediction_key != self.key:
+                continue
+            outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
+            if outcomes is None:
+                continue
+            if predictions is None:
+                tallies.append(tally.SourceTally(rule.outcome, unique=outcomes.num_rows, orphan=outcomes.num_rows))
+                continue
+            narrow = _narrow(predictions, dict.fromkeys([*own, *self.key]), self.plan.examples.time)
+            labels = attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels
+            if labels.num_rows:
+                rows = labels.column(ROW)
+                keyed = labels.drop_columns([ROW])
+                for name in own:
+                    keyed = keyed.append_column(name, pc.take(predictions.column(name), rows))
+                results.append(Partition(PARTIAL + rule.outcome, arrange(keyed, own)))
+        results.extend(beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies)
+        return iter(results)

@@ -1,0 +1,78 @@
+"""From blocks of lines to the rows that take part in the build."""
+
+import dataclasses
+from typing import Any
+from collections.abc import Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.metrics import Metrics
+
+from retrolabel.schemas.errors import ConfigError
+from retrolabel.transforms import tally
+from retrolabel.transforms.exchange import Partition
+from retrolabel.transforms.kernels.arrange import arrange
+from retrolabel.transforms.kernels.lines import Block
+from retrolabel.transforms.kernels.select import select
+from retrolabel.transforms.parallel import ParallelDo
+from retrolabel.transforms.plan import BuildPlan
+from retrolabel.transforms.progress import progress
+
+REJECTS, TALLIES = "rejects", "tallies"
+
+
+@dataclasses.dataclass(eq=False)
+class ParseBlocks(beam.PTransform):
+    """Parses blocks, selects the rows in range, and arranges them for the shuffle; rejects and counts go aside."""
+
+    plan: BuildPlan
+
+    def expand(self, blocks: beam.PCollection[Block]) -> Any:
+        """Main output: partitions of rows; `rejects`: partitions of rejected lines; `tallies`: encoded counts."""
+        return blocks | "ParseBlocks" >> beam.ParDo(ParallelDo(_ParseBlock(self.plan))).with_output_types(
+            Partition, **{REJECTS: Partition, TALLIES: bytes}
+        ).with_outputs(REJECTS, TALLIES, main="rows")
+
+
+@dataclasses.dataclass(frozen=True)
+class _ParseBlock:
+    """Parses one block."""
+
+    plan: BuildPlan
+
+    def __call__(self, block: Block) -> Iterator[object]:
+        source = self.plan.sources[block.source]
+        parsed = source.reader.parse(block)
+        try:
+            selected = select(parsed.table, source.select_sql, source.time)
+        except ConfigError as error:
+            raise ConfigError(f"{source.place}: {error}") from None
+        counted = count_block(block, parsed.lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,
+                              selected.kept.num_rows, selected.latest)  # fmt: skip
+        progress.add("reading", lines=parsed.lines, rejected=parsed.rejects.num_rows)
+        results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted))]
+        if selected.kept.num_rows:
+            results.append(Partition(block.source, arrange(selected.kept, source.hash_by)))
+        if parsed.rejects.num_rows:
+            rejects = arrange(parsed.rejects, ("path", "offset"))
+            results.append(beam.pvalue.TaggedOutput(REJECTS, Partition(REJECTS, rejects)))
+        Metrics.counter("retrolabel", f"lines_{block.source}").inc(parsed.lines)
+        Metrics.counter("retrolabel", f"rejected_{block.source}").inc(parsed.rejects.num_rows)
+        return iter(results)
+
+
+def count_block(
+    block: Block, lines: int, blank: int, rejects: pa.Table, filtered: int, out_of_range: int, kept: int, latest: int | None
+) -> tally.BlockTally:
+    """Counts what became of a block's lines, with the first rejected line of each reason as its example."""
+    reasons = {entry["values"]: entry["counts"] for entry in pc.value_counts(rejects.column("reason").combine_chunks()).to_pylist()}
+    reason_column = rejects.column("reason")
+    examples = []
+    for reason in reasons:
+        first = pc.index(reason_column, reason).as_py()
+        examples.append((reason, rejects.column("offset")[first].as_py(), rejects.column("detail")[first].as_py()))
+    return tally.BlockTally(
+        block.source, block.path, lines, blank, reasons, filtered, out_of_range, kept, latest,
+        block.raw_offset, block.raw_bytes, block.crc32c, block.damaged, examples,
+    )  # fmt: skip

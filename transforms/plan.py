@@ -1,0 +1,79 @@
+"""What one build of one day will do: the config, its contracts and the inputs, resolved into the numbers that the steps need."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from retrolabel.transforms.kernels.attribution import AttributionRule
+from retrolabel.transforms.kernels.examples import ExampleRule
+from retrolabel.transforms.kernels.parse import LineReader
+
+PREDICTIONS = "predictions"
+"""The name of the source of predictions, beside the names of the outcomes."""
+
+
+class Input(NamedTuple):
+    """A file, or the stretch of it that makes one block."""
+
+    source: str
+    path: str
+    """As Beam's filesystems take it."""
+    name: str
+    """As the manifest has it: relative to the config file where it lies below."""
+    size: int
+    """Of the whole file, in stored bytes."""
+    start: int
+    stop: int
+    compression: str
+    """`gzip`, `bzip2`, `zstd`, or empty for plain text."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourcePlan:
+    """How the blocks of one source are read."""
+
+    reader: LineReader
+    select_sql: str
+    time: str
+    hash_by: tuple[str, ...]
+    """The fields whose hash says where a row goes first: an outcome's id, else the join key."""
+    place: str
+    """Of the filter in the config, for errors."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildPlan:
+    """One build of one day."""
+
+    dataset: str
+    root: str
+    """The folder of the dataset."""
+    date: datetime.date
+    build: str
+    """The identity of the build: what its folder is called."""
+    spill: str | None
+    """The folder for what is shuffled on one machine; None on engines that have a shuffle of their own."""
+    shards: int
+    sources: Mapping[str, SourcePlan]
+    examples: ExampleRule
+    label_order: tuple[str, ...]
+    prediction_order: tuple[str, ...]
+    """The columns whose order decides which of several predictions with one key is first."""
+    ids: Mapping[str, tuple[str, ...]]
+    """Of the outcomes that have an id, its fields."""
+    complete_until: Mapping[str, int]
+    """Of the outcomes whose log was declared complete, up to when, in microseconds of UTC."""
+    max_rejected: Mapping[str, float]
+    output_format: str
+    manifest: Mapping[str, Any]
+    """What the manifest says that is known before the build."""
+
+    @property
+    def folder(self) -> str:
+        """The folder of this build, relative to the root."""
+        return f"{self.date.isoformat()}/{self.build}"
+
+    def attributions(self, direct: bool) -> tuple[AttributionRule, ...]:
+        """The rules of the outcomes that join by the predictions' own key, or of those that do not."""
+        return tuple(rule for rule in self.examples.attributions if (rule.prediction_key == self.examples.key) == direct)

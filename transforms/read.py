@@ -1,0 +1,230 @@
+"""From files to blocks of whole lines."""
+
+import bz2
+import dataclasses
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, Protocol
+
+import apache_beam as beam
+import google_crc32c
+import msgspec
+import zstandard
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from isal import igzip, isal_zlib
+
+from retrolabel.schemas.errors import InputError
+from retrolabel.schemas.reject import KEPT_BYTES
+from retrolabel.transforms.kernels.lines import Block
+from retrolabel.transforms.plan import Input
+from retrolabel.transforms.progress import progress
+
+BLOCK_BYTES = 8 * 2**20
+"""Text of one block: larger ones cost page faults, smaller ones per-block work (measured: ARCHITECTURE.md)."""
+
+MAX_LINE_BYTES = 10 * 2**20
+"""Longer lines are rejected unread, whatever they hold. Not less than a block, so that only the first line of one can be too long."""
+
+_BOM = b"\xef\xbb\xbf"
+_DAMAGE = (EOFError, OSError, zlib.error, isal_zlib.error, zstandard.ZstdError)
+
+
+class Readable(Protocol):
+    """The one thing that reading needs of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns up to `size` bytes, none at the end."""
+
+
+@dataclasses.dataclass(eq=False)
+class ReadBlocks(beam.PTransform):
+    """Reads the planned stretches of files into blocks of whole lines."""
+
+    def expand(self, inputs: beam.PCollection[Input]) -> beam.PCollection[Block]:
+        """The work is in `blocks_of`, which needs no Beam."""
+        return inputs | "ReadBlocks" >> beam.FlatMap(blocks_of).with_output_types(Block)
+
+
+def blocks_of(stretch: Input) -> Iterator[Block]:
+    """Reads one stretch of a file.
+
+    A plain stretch gives one block: the lines whose first byte lies in it. A compressed file gives as many as it takes; the last says
+    what is known of the whole file, and why nothing more could be read if it is damaged.
+
+    Raises:
+        InputError: the file is not there, or is shorter than when it was listed.
+    """
+    try:
+        with FileSystems.open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+            for block in _compressed_blocks(stretch, stored) if stretch.compression else [_plain_block(stretch, stored)]:
+                progress.add("reading", bytes=block.raw_bytes)
+                yield block
+    except (beam.io.filesystem.BeamIOError, FileNotFoundError) as error:
+        raise InputError(f"cannot read {stretch.name!r}, which was there when the build began: {error}") from None
+
+
+def _plain_block(stretch: Input, stored: BinaryIO) -> Block:
+    begin = _first_line(stretch.start, stored)
+    data = stored.read(stretch.stop - begin) if begin < stretch.stop else b""
+    if len(data) < stretch.stop - begin:
+        raise InputError(f"{stretch.name!r} became shorter while it was read; is it still being written or rotated?")
+    skipped: tuple[tuple[int, int, bytes], ...] = ()
+    length, checksum = len(data), google_crc32c.value(data)
+    if data and data[-1:] != b"\n" and stretch.stop < stretch.size:
+        rest = stored.readline(MAX_LINE_BYTES)
+        length, checksum = length + len(rest), google_crc32c.extend(checksum, rest)
+        last = data.rfind(b"\n") + 1
+        if len(data) - last + len(rest) > MAX_LINE_BYTES or (len(rest) == MAX_LINE_BYTES and rest[-1:] != b"\n"):
+            start, head = begin + last, (data[last:] + rest)[:KEPT_BYTES]
+            while rest and rest[-1:] != b"\n":
+                rest = stored.readline(2**20)
+                length, checksum = length + len(rest), google_crc32c.extend(checksum, rest)
+            data = data[:last]
+            skipped = ((start, begin + length - start, head),)
+        else:
+            data += rest
+    offset = begin
+    if begin == 0 and data[:3] == _BOM:
+        data, offset = data[3:], 3
+    return Block(stretch.source, stretch.name, offset, data, skipped, begin, length, checksum)
+
+
+def _first_line(start: int, stored: BinaryIO) -> int:
+    """Moves to the first line that begins at or after `start`, and says where that is."""
+    if start == 0:
+        return 0
+    stored.seek(start - 1)
+    position = start - 1
+    while piece := stored.readline(2**20):
+        position += len(piece)
+        if piece[-1:] == b"\n":
+            break
+    return position
+
+
+def _compressed_blocks(stretch: Input, stored: BinaryIO) -> Iterator[Block]:
+    source = _Checksummed(stored)
+    pieces = _Whole(_decompressed(source, stretch.compression))
+    offset, pending = 0, b""
+    while True:
+        data = pending + pieces.read(BLOCK_BYTES)
+        if len(data) == len(pending):
+            break
+        if offset == 0 and data[:3] == _BOM:
+            data, offset = data[3:], 3
+        first = data.find(b"\n") + 1
+        if (first or len(data)) > MAX_LINE_BYTES:
+            head, length = data[:KEPT_BYTES], first or len(data)
+            pending = data[first:] if first else b""
+            while not first and (data := pieces.read(BLOCK_BYTES)):
+                first = data.find(b"\n") + 1
+                length, pending = length + (first or len(data)), data[first:] if first else b""
+            yield Block(stretch.source, stretch.name, offset, b"", ((offset, length, head),))
+            offset += length
+            continue
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield Block(stretch.source, stretch.name, offset, data[:end])
+        offset, pending = offset + end, data[end:]
+    for _ in iter(lambda: source.read(2**20), b""):
+        pass  # what a decompressor leaves unread is part of the file and of its checksum
+    if pieces.damage is None and source.length != stretch.size:
+        raise InputError(f"{stretch.name!r} changed while it was read: {source.length:,} bytes, {stretch.size:,} when it was listed")
+    yield Block(
+        stretch.source, stretch.name, offset, pending, (), 0, source.length, source.checksum, pieces.damage
+    )
+
+
+class _Checksummed(io.RawIOBase):
+    """Keeps count and checksum of what is read through it."""
+
+    def __init__(self, stored: BinaryIO) -> None:
+        self._stored = stored
+        self.length = 0
+        self.checksum = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stored.read(size)
+        self.length += len(data)
+        self.checksum = google_crc32c.extend(self.checksum, data)
+        return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Whole:
+    """Reads full pieces, and takes damage for the end, remembering it."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self.damage: str | None = None
+
+    def read(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        wanted = size
+        while wanted and self.damage is None:
+            try:
+                piece = self._source.read(min(wanted, 2**20))
+            except _DAMAGE as error:
+                self.damage = f"{type(error).__name__}: {error}"
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            wanted -= len(piece)
+        return b"".join(pieces)
+
+
+def _decompressed(source: _Checksummed, compression: str) -> Readable:
+    """A stream of the text: no more of it is held than asked for, whatever the ratio."""
+    if compression == "gzip":
+        return igzip.IGzipFile(fileobj=source, mode="rb")
+    if compression == "bzip2":
+        return bz2.BZ2File(source)
+    reader: Readable = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(source, read_across_frames=True)
+    return reader
+
+
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd"))
+
+
+def compression_of(head: bytes) -> str:
+    """How a file is compressed, by its first bytes: names lie."""
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+
+
+def stretches_of(file: Input) -> Iterable[Input]:
+    """Cuts a plain file into stretches of a block each; a compressed file can be read from its beginning alone."""
+    if file.compression or file.size <= BLOCK_BYTES:
+        return [file]
+    starts = range(0, file.size, BLOCK_BYTES)
+    return [file._replace(start=start, stop=min(start + BLOCK_BYTES, file.size)) for start in starts]
+
+
+class BlockCoder(beam.coders.Coder):  # type: ignore[misc]
+    """Blocks travel inside a stage only; should a runner cut there all the same, they travel as MessagePack."""
+
+    def encode(self, block: Block) -> bytes:
+        return msgspec.msgpack.encode(dataclasses.astuple(block))
+
+    def decode(self, encoded: bytes) -> Block:
+        fields = msgspec.msgpack.decode(encoded)
+        fields[4] = tuple(tuple(line) for line in fields[4])
+        return Block(*fields)
+
+    def estimate_size(self, block: Block) -> int:
+        return len(block.data)
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+beam.coders.registry.register_coder(Block, BlockCoder)

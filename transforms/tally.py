@@ -1,0 +1,74 @@
+"""What the steps of a build count: small messages, gathered where the version is committed."""
+
+from typing import Any
+
+import msgspec
+
+
+class BlockTally(msgspec.Struct, tag="block", frozen=True):
+    """Of one block: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + kept`."""
+
+    source: str
+    name: str
+    """Of the file, as in the manifest."""
+    lines: int
+    blank: int
+    reasons: dict[str, int]
+    filtered: int
+    out_of_range: int
+    kept: int
+    latest: int | None
+    """The latest event time, in microseconds of UTC."""
+    raw_offset: int
+    raw_bytes: int
+    crc32c: int
+    damaged: str | None
+    rejected_examples: list[tuple[str, int, str]]
+    """For each reason the first line in the block: reason, offset, detail."""
+
+
+class SourceTally(msgspec.Struct, tag="source", frozen=True):
+    """Of one source in one shard."""
+
+    source: str
+    duplicate: int = 0
+    conflicting: int = 0
+    unique: int = 0
+    examples: int = 0
+    immature: int = 0
+    sampled_out: int = 0
+    attributed: int = 0
+    unattributed: int = 0
+    orphan: int = 0
+
+
+class PartTally(msgspec.Struct, tag="part", frozen=True):
+    """One part file, and what is in it."""
+
+    kind: str
+    split: str | None
+    shard: int
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    labels: dict[str, Any]
+    """Of each label: how often each value occurs if it is a boolean; nothing else here, the columns have the rest."""
+    columns: dict[str, list[float | int | None]]
+    """Of each column: the fields of its `Moments`."""
+
+
+Tally = BlockTally | SourceTally | PartTally
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Tally] = msgspec.msgpack.Decoder(Tally)
+
+
+def encode(tally: Tally) -> bytes:
+    """A tally as it travels."""
+    return _encoder.encode(tally)
+
+
+def decode(encoded: bytes) -> Tally:
+    """A tally as it arrived."""
+    return _decoder.decode(encoded)

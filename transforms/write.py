@@ -1,0 +1,92 @@
+"""Part files: rows, encoded once and stored under a name that their content decides."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+import pyarrow.compute as pc
+
+from retrolabel.schemas.reject import REJECTS as REJECTS_SCHEMA
+from retrolabel.transforms import tally
+from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
+from retrolabel.transforms.kernels.moments import moments_of
+from retrolabel.transforms.label import Part
+from retrolabel.transforms.parallel import ParallelDo
+from retrolabel.transforms.parts import encode
+from retrolabel.transforms.plan import BuildPlan
+from retrolabel.transforms.progress import progress
+from retrolabel.transforms.storage import join, write_once
+
+REJECT_SHARDS = 2
+"""Rejected lines are few: a build that rejects more than a little fails."""
+
+
+@dataclasses.dataclass(eq=False)
+class WriteParts(beam.PTransform):
+    """Writes each part to its file, and tells what is in it."""
+
+    plan: BuildPlan
+
+    def expand(self, parts: beam.PCollection[Part]) -> beam.PCollection[bytes]:
+        """Gives encoded `PartTally`s: only files that are told of here can become part of a version."""
+        return parts | "WriteParts" >> beam.ParDo(ParallelDo(_WritePart(self.plan))).with_output_types(bytes)
+
+
+@dataclasses.dataclass(eq=False)
+class WriteRejects(beam.PTransform):
+    """Writes the rejected lines, in the order of file and offset."""
+
+    plan: BuildPlan
+
+    def expand(self, rejects: beam.PCollection[Partition]) -> beam.PCollection[bytes]:
+        """Gives encoded `PartTally`s."""
+        return (
+            rejects
+            | "ExchangeRejects" >> ExchangeRows(REJECT_SHARDS, self.plan.spill)
+            | "Order" >> beam.Map(_ordered_rejects).with_output_types(Part)
+            | "WriteRejected" >> WriteParts(self.plan)
+        )
+
+
+def _ordered_rejects(shard: tuple[int, Iterable[bytes]]) -> Part:
+    (table,) = restore(shard[1]).values()
+    rows = table.select(REJECTS_SCHEMA.names)
+    return Part("rejects", None, shard[0], rows.sort_by([("source", "ascending"), ("path", "ascending"), ("offset", "ascending")]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _WritePart:
+    """Encodes, names and stores one part."""
+
+    plan: BuildPlan
+
+    def __call__(self, part: Part) -> Iterator[bytes]:
+        rejects = part.kind == "rejects"
+        file_format = "parquet" if rejects else self.plan.output_format
+        data = encode(part.table, file_format)
+        digest = hashlib.sha256(data).hexdigest()
+        of = REJECT_SHARDS if rejects else self.plan.shards
+        name = f"part-{part.shard:05d}-of-{of:05d}-{digest[:16]}.{file_format}"
+        path = f"{self.plan.folder}/{part.split or part.kind}/{name}"
+        write_once(join(self.plan.root, path), data)
+        progress.add("writing", written=part.table.num_rows, parts=1)
+        labels = {name: _balance(part, name) for name in self.plan.label_order} if not rejects else {}
+        columns = {} if rejects else {
+            name: list(dataclasses.astuple(moments_of(part.table.column(name)))) for name in part.table.column_names
+        }  # fmt: skip
+        yield tally.encode(
+            tally.PartTally(part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, labels, columns)
+        )
+
+
+def _balance(part: Part, label: str) -> dict[str, int]:
+    """How often each of the few values of a label occurs; empty for labels of many values."""
+    counts = pc.value_counts(part.table.column(label))
+    if len(counts) > 20:
+        return {}
+    return {_word(entry["values"]): entry["counts"] for entry in counts.to_pylist()}
+
+
+def _word(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
