@@ -3,9 +3,10 @@
 from setuptools import setup
 
 ROOMS = ["pipelines", "transforms", "transforms.formats", "transforms.kernels", "schemas", "configs"]
+"""Every folder of modules; `tests/packaging` fails when one is missing here."""
 
 setup(
     packages=["retrolabel", *(f"retrolabel.{room}" for room in ROOMS)],
     package_dir={"retrolabel": "src/retrolabel"} | {f"retrolabel.{room}": room.replace(".", "/") for room in ROOMS},
-    package_data={"retrolabel": ["py.typed"], "retrolabel.configs": ["examples/*", "*.schema.json"]},
+    package_data={"retrolabel": ["py.typed"], "retrolabel.configs": ["examples/**/*", "*.json"]},
 )

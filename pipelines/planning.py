@@ -76,7 +76,7 @@ def plan_build(
         "config": project.raw, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
         "inputs": [(file.source, file.name, file.size) for file in inputs], "complete_until": declared,
     }  # fmt: skip
-    attributions = tuple(_attribution(project, name) for name in used)
+    attributions = tuple(attribution_of(project, name) for name in used)
     root = join(project.resolve(config.output.path), config.dataset)
     return BuildPlan(
         dataset=config.dataset,
@@ -124,7 +124,8 @@ def _source_plan(project: Project, name: str, begin: int, end: int) -> SourcePla
                       project.place(*keys, "where"))  # fmt: skip
 
 
-def _attribution(project: Project, name: str) -> AttributionRule:
+def attribution_of(project: Project, name: str) -> AttributionRule:
+    """How one kind of outcome is matched, and the labels that it gives."""
     outcome, contract = project.config.outcomes[name], project.contracts[name]
     labels = tuple(
         LabelRule(label_name, label.value, _micros(label.after), _micros(label.window), label.attribution or outcome.attribution,

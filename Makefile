@@ -1,0 +1,118 @@
+# The commands of this repository; `make` alone lists them. CI runs these same targets (.ci/run).
+#
+# Everything is installed into .venv with the exact versions of constraints.txt. The package is installed editable in
+# setuptools' *strict* mode (links to files, no import hook), which is what type checkers understand; a new file needs a
+# fresh link, so every target that runs code links first (one second).
+
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+ARGS ?=
+ROWS ?= 5000000
+
+PY := .venv/bin/python
+PIP_INSTALL := $(PY) -m pip --quiet --disable-pip-version-check install --constraint $(CONSTRAINTS)
+EDITABLE := --no-build-isolation --config-settings editable_mode=strict --editable
+# pip compiles one file after another, tests of libraries included: a third of the whole install. This uses every core.
+COMPILE := $(PY) -m compileall -q -j 0 -x '[/_]tests?[/.]' .venv/lib >/dev/null 2>&1 || true
+INSTALL_INPUTS := setup.py pyproject.toml $(CONSTRAINTS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+##@ Start here
+
+.PHONY: demo
+demo: .venv/.runtime link  ## Install, then build a dataset from real logs and show what is in it
+	@$(PY) examples/demo.py $(ARGS)
+
+.PHONY: test
+test: .venv/.dev link  ## Install with the tools of developers, then run the tests (ARGS="-k contract" picks some)
+	@$(PY) -m pytest $(ARGS)
+
+##@ Checks
+
+.PHONY: check
+check: lint types test  ## Everything that a change must pass
+
+.PHONY: lint
+lint: .venv/.dev  ## Style, likely bugs, format and spelling
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m codespell_lib
+
+.PHONY: types
+types: .venv/.dev link  ## Static types, strict
+	@$(PY) -m mypy -p retrolabel
+
+.PHONY: test-slow
+test-slow: .venv/.dev link  ## The heavy tests that `make test` leaves out
+	@$(PY) -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
+
+.PHONY: bench
+bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)
+	@$(PY) benchmarks/compare.py --rows $(ROWS) $(ARGS)
+
+##@ Upkeep
+
+.PHONY: format
+format: .venv/.dev  ## Format the code and mend what can be mended
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+.PHONY: dist
+dist: .venv/.dev  ## Build the source distribution and, from it, the wheel
+	@rm -rf dist && mkdir -p build
+	@$(PY) -m build --no-isolation --outdir dist >build/dist.log 2>&1 || { cat build/dist.log >&2; exit 1; }
+	@ls -1 dist/*
+
+.PHONY: lock
+lock: .venv/.dev  ## Resolve every dependency afresh into constraints.txt (run it with Python 3.11 on Linux)
+	@rm -rf build/lock
+	@$(PY) -m venv build/lock
+	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[dev]'
+	@{ sed -n '/^#/p' constraints.txt; \
+	   build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip; } >build/constraints.txt
+	@mv build/constraints.txt constraints.txt
+	@rm -rf build/lock
+
+.PHONY: clean
+clean:  ## Remove everything that these commands made here, except datasets
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help:  ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	     /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	     /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# How the environment comes to be. The stamps make a second call free until a file that decides the install changes.
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "error: retrolabel needs Python 3.11 or newer; '$(PYTHON)' is" \
+	         "$$($(PYTHON) --version 2>/dev/null || echo 'not a Python that runs')." \
+	         "Hint: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv || { \
+	    rm -rf .venv; \
+	    echo "error: '$(PYTHON) -m venv' failed. Hint: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+
+.venv/.runtime: $(INSTALL_INPUTS) | $(PY)
+	@echo "Installing retrolabel into .venv: about a minute, 0.6 GB on disk" >&2
+	@$(PIP_INSTALL) --no-compile setuptools
+	@$(PIP_INSTALL) --no-compile $(EDITABLE) .
+	@$(COMPILE)
+	@touch $@
+
+.venv/.dev: $(INSTALL_INPUTS) | $(PY)
+	@echo "Installing retrolabel and the tools of its developers into .venv: about a minute, 0.9 GB on disk" >&2
+	@$(PIP_INSTALL) --no-compile setuptools
+	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[dev]'
+	@$(COMPILE)
+	@touch .venv/.runtime $@
+
+# Always after one of the stamps: it needs the setuptools that they install.
+.PHONY: link
+link:
+	@$(PIP_INSTALL) --no-deps $(EDITABLE) .

@@ -1,0 +1,203 @@
+"""`retrolabel build`: one day, or a range of days, from logs to a version of the dataset."""
+
+import contextlib
+import dataclasses
+import datetime
+import errno
+import json
+import logging
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import click
+
+from retrolabel.configs.load import Project
+from retrolabel.pipelines.build import BuildDataset
+from retrolabel.pipelines.check_command import check_project
+from retrolabel.pipelines.planning import plan_build
+from retrolabel.pipelines.runner import Runner, choose_runner
+from retrolabel.pipelines.show_progress import show_progress
+from retrolabel.pipelines.summary import render_summary
+from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError
+from retrolabel.schemas.manifest import DayManifest
+from retrolabel.transforms.dataset import head_version, read_day_manifest
+from retrolabel.transforms.plan import BuildPlan, Input
+from retrolabel.transforms.progress import progress
+from retrolabel.transforms.publish import Published
+from retrolabel.transforms.read import stretches_of
+from retrolabel.transforms.unchanged import is_unchanged
+
+_WHILE_RUNNING = re.compile(r"\s*\[while running '[^']*'\]\s*$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """What came of the build of one day."""
+
+    published: Published
+    manifest: DayManifest
+    root: str
+    seconds: float
+
+
+def build_day(project: Project, date: datetime.date, complete_until: Mapping[str, datetime.datetime], runner: Runner) -> Built:
+    """Builds and publishes one day; does nothing if nothing changed since its last build.
+
+    Args:
+        project: the config, checked.
+        date: the day, in the config's timezone.
+        complete_until: of outcomes whose log is declared complete, up to when.
+        runner: where the pipeline runs.
+
+    Raises:
+        RetrolabelError: nothing was published, for a reason that the text says.
+    """
+    started = time.monotonic()
+    plan, inputs = plan_build(project, date, complete_until, in_process=runner.in_process)
+    head = head_version(plan.root)
+    if head is not None and is_unchanged(plan, inputs, head):
+        manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
+        return Built(Published(head.version, head.parent, False, None), manifest, plan.root, time.monotonic() - started)
+    progress.reset()
+    progress.add("reading", total_bytes=sum(file.size for file in inputs))
+    with _cleared(plan), _told_plainly():
+        run_pipeline(plan, inputs, runner)
+    published, manifest = _what_was_published(plan, head.version if head else 0)
+    return Built(published, manifest, plan.root, time.monotonic() - started)
+
+
+def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> None:
+    """Runs the pipeline of one build to its end."""
+    stretches = tuple(stretch for file in inputs for stretch in stretches_of(file))
+    pipeline = beam.Pipeline(runner=runner.runner, options=runner.options)
+    _ = pipeline | "Build" >> BuildDataset(plan, stretches)
+    pipeline.run().wait_until_finish()
+
+
+def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayManifest]:
+    head = head_version(plan.root)
+    if head is None:
+        raise RetrolabelError(f"the runner reported success, but {plan.root!r} has no version; look at the runner's log")
+    manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
+    return Published(head.version, head.parent, head.version > before, head.changes), manifest
+
+
+@contextlib.contextmanager
+def _cleared(plan: BuildPlan) -> Iterator[None]:
+    """Removes what was spilled, also when the build is told to stop."""
+    with contextlib.suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        if plan.spill:
+            shutil.rmtree(plan.spill, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Takes Beam's trimmings off our own errors, and says what to do about the storage's."""
+    try:
+        yield
+    except RetrolabelError as error:
+        raise type(error)(_WHILE_RUNNING.sub("", str(error))) from None
+    except OSError as error:
+        text = _WHILE_RUNNING.sub("", str(error))
+        if error.errno == errno.ENOSPC or "No space left" in text:
+            raise StorageError(f"nothing was published: the disk is full. Free some space and run again; `retrolabel gc` "
+                               f"removes what earlier builds left ({text})") from None  # fmt: skip
+        raise StorageError(f"nothing was published: {text}") from None
+
+
+def parse_date(_: click.Context, __: click.Parameter, value: str | None) -> datetime.date | None:
+    """A click callback for ISO dates."""
+    if value is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"expected a date such as 2026-11-20, got {value!r}") from None
+
+
+def parse_complete_until(texts: Sequence[str], project: Project) -> dict[str, datetime.datetime]:
+    """Reads `TIME`, for every outcome, or `NAME=TIME`."""
+    moments = {}
+    for text in texts:
+        name, equals, moment = text.rpartition("=")
+        if equals and name not in project.config.outcomes:
+            raise ConfigError(f"--outcomes-complete-until: no outcome is called {name!r}; there are {', '.join(project.config.outcomes)}")
+        try:
+            parsed = datetime.datetime.fromisoformat(moment)
+        except ValueError:
+            raise ConfigError(f"--outcomes-complete-until: expected a time such as 2026-11-22T00:00:00Z, got {moment!r}") from None
+        parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)
+        moments.update(dict.fromkeys([name] if equals else project.config.outcomes, parsed))
+    return moments
+
+
+def _days(date: datetime.date | None, first: datetime.date | None, last: datetime.date | None) -> list[datetime.date]:
+    if date and not (first or last):
+        return [date]
+    if date or not (first and last) or last < first:
+        raise click.UsageError("give --date, or --from and --to with the former not after the latter")
+    return [first + datetime.timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("config", type=click.Path())
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED)
+@click.option("--date", callback=parse_date, help="The day to build, in the config's timezone.")
+@click.option("--from", "first", callback=parse_date, help="The first day of a range, built day by day.")
+@click.option("--to", "last", callback=parse_date, help="The last day of the range.")
+@click.option(
+    "--outcomes-complete-until", "complete", multiple=True, metavar="[OUTCOME=]TIME",
+    help="The outcome logs are complete up to TIME. Default: the latest time in the log of each.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, a line a day.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How progress is written to stderr.")
+def command(
+    config: str, beam_options: tuple[str, ...], date: datetime.date | None, first: datetime.date | None, last: datetime.date | None,
+    complete: tuple[str, ...], as_json: bool, log_format: str,
+) -> None:  # fmt: skip
+    """Build a day of the dataset that CONFIG describes, and publish it as a new version.
+
+    What follows `--` goes to Beam, so that any runner can be chosen. Without it the build runs in this process.
+
+    \b
+    Examples:
+      retrolabel build shoes.yaml --date 2026-11-20
+      retrolabel build shoes.yaml --from 2026-11-01 --to 2026-11-20
+      retrolabel build shoes.yaml --date 2026-11-20 --outcomes-complete-until click=2026-11-22T00:00:00Z
+      retrolabel build shoes.yaml --date 2026-11-20 -- --runner DataflowRunner --project shop --region europe-west1 \\
+          --temp_location gs://shop/tmp
+
+    \b
+    Exit codes: 0 published, or nothing to change; 2 the config is wrong; 3 the result may not be published;
+    4 input is missing or changed; 5 another build won; 6 stored data is damaged; 7 storage is full or refuses.
+    """
+    logging.getLogger().setLevel(logging.ERROR)
+    days = _days(date, first, last)
+    project = check_project(config)
+    runner = choose_runner(beam_options)
+    declared = parse_complete_until(complete, project)
+    for day in days:
+        with show_progress(day, log_format):
+            built = build_day(project, day, declared, runner)
+        click.echo(json.dumps(summary_of(built)) if as_json else render_summary(built.manifest, built.published, built.root, built.seconds))
+
+
+def summary_of(built: Built) -> dict[str, Any]:
+    """The manifest's summary, for machines."""
+    manifest = built.manifest.to_dict()
+    chosen = ("dataset", "date", "watermarks", "accounting", "rejected_examples", "splits")
+    return {
+        "published": built.published.is_new, "version": built.published.version, "parent": built.published.parent,
+        "changes": built.published.changes if built.published.is_new else None, "path": built.root, "seconds": round(built.seconds, 3),
+        **{name: manifest[name] for name in chosen},
+    }  # fmt: skip

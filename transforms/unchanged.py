@@ -1,0 +1,32 @@
+"""Whether a build has anything to do."""
+
+from collections.abc import Sequence
+
+import google_crc32c
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from retrolabel.schemas.manifest import VersionRecord
+from retrolabel.transforms.dataset import read_day_manifest
+from retrolabel.transforms.plan import BuildPlan, Input
+
+
+def is_unchanged(plan: BuildPlan, inputs: Sequence[Input], head: VersionRecord) -> bool:
+    """Whether the newest version was built from the same config, software and bytes.
+
+    The build's identity covers all but the bytes; these are read and compared with the manifest's checksums, which is far
+    quicker than a build.
+    """
+    built = head.days.get(plan.date.isoformat())
+    if built is None or not built.startswith(f"{plan.folder}/"):
+        return False
+    known = {(file.source, file.path): file.crc32c for file in read_day_manifest(plan.root, built).inputs}
+    return len(known) == len(inputs) and all(known.get((file.source, file.name)) == _checksum(file.path) for file in inputs)
+
+
+def _checksum(path: str) -> str:
+    checksum = 0
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        while data := file.read(8 * 2**20):
+            checksum = google_crc32c.extend(checksum, data)
+    return f"{checksum:08x}"
