@@ -34,23 +34,22 @@ class BuildDataset(beam.PTransform):
         parsed = blocks | "Parse" >> ParseBlocks(plan)
         tallies = [parsed[TALLIES]]
         # Logs are delivered at least once: an event is its id, wherever its key would send it.
-        rows: PCollection[Partition] = parsed.rows
+        streams: tuple[PCollection[Partition], ...] = (parsed.rows,)
         if plan.ids:
-            with_id = rows | "WithId" >> beam.Filter(lambda rows: rows.stream in plan.ids).with_output_types(Partition)
-            others = rows | "WithoutId" >> beam.Filter(lambda rows: rows.stream not in plan.ids).with_output_types(Partition)
+            with_id = parsed.rows | "WithId" >> beam.Filter(lambda rows: rows.stream in plan.ids).with_output_types(Partition)
+            others = parsed.rows | "WithoutId" >> beam.Filter(lambda rows: rows.stream not in plan.ids).with_output_types(Partition)
             once = with_id | "UniqueOutcomes" >> UniqueOutcomes(plan)
+            streams = (others, once.unique)
             tallies.append(once[TALLIES])
-            rows = (others, once.unique) | "Rows" >> beam.Flatten()
         # Outcomes that join by another key than the predictions' own are attributed there first; their labels join by the own key.
-        streams = [rows]
+        partial = []
         for key in sorted({rule.prediction_key for rule in plan.attributions(direct=False)}):
-            found = rows | f"LabelBy_{'_'.join(key)}" >> LabelByOtherKey(plan, key)
-            streams.append(found.labels)
+            found = streams | f"LabelBy_{'_'.join(key)}" >> LabelByOtherKey(plan, key)
+            partial.append(found.labels)
             tallies.append(found[TALLIES])
         # No outcome yet is no negative: a label needs to know how far the outcome logs reach.
         watermarks = parsed[TALLIES] | "Watermarks" >> Watermarks()
-        together = streams | "Streams" >> beam.Flatten() if len(streams) > 1 else rows
-        labelled = (together, watermarks) | "Label" >> LabelExamples(plan)
+        labelled = (*streams, *partial, watermarks) | "Label" >> LabelExamples(plan)
         written = labelled.examples | "Write" >> WriteParts(plan)
         rejected = parsed[REJECTS] | "WriteRejects" >> WriteRejects(plan)
         # Nothing is published unless every row is accounted for.

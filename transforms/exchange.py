@@ -10,6 +10,7 @@ import pathlib
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import apache_beam as beam
 import msgspec
@@ -72,10 +73,15 @@ class ExchangeRows(beam.PTransform):
     spill: str | None
     """The folder for spilled segments, where all steps run in this process; None to send the rows themselves."""
 
-    def expand(self, partitions: beam.PCollection[Partition]) -> beam.PCollection[tuple[int, Iterable[bytes]]]:
-        """Spills or encodes, then groups by shard."""
+    def expand(self, streams: Any) -> beam.PCollection[tuple[int, Iterable[bytes]]]:
+        """From one or several PCollections of partitions. Each is sent by itself, next to the step that made it: only what is sent is flattened,
+        for rows that flow together before would be encoded and held by the runner."""
         send = SpillRows(self.shards, self.spill) if self.spill else SendRows(self.shards)
-        return partitions | "Send" >> beam.ParDo(send).with_output_types(Sent) | "GroupByShard" >> beam.GroupByKey()
+        streams = (streams,) if isinstance(streams, beam.PCollection) else streams
+        sent = [
+            partitions | f"Send{number}" >> beam.ParDo(send).with_output_types(Sent) for number, partitions in enumerate(streams)
+        ]
+        return tuple(sent) | "Flatten" >> beam.Flatten() | "GroupByShard" >> beam.GroupByKey()
 
 
 class SpillRows(beam.DoFn):  # type: ignore[misc]

@@ -32,10 +32,10 @@ class LabelExamples(beam.PTransform):
     plan: BuildPlan
 
     def expand(self, streams: Any) -> Any:
-        """From all partitions and the outcomes' watermarks. Main output: (shard, split, examples); `tallies`: encoded counts."""
-        partitions, watermarks = streams
+        """From PCollections of partitions and, last, the outcomes' watermarks. Main output: parts; `tallies`: encoded counts."""
+        *partitions, watermarks = streams
         return (
-            partitions
+            tuple(partitions)
             | "ExchangeByKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "LabelShard"
             >> beam.ParDo(ParallelDo(_LabelShard(self.plan)), beam.pvalue.AsDict(watermarks))
@@ -162,20 +162,25 @@ class LabelByOtherKey(beam.PTransform):
     key: tuple[str, ...]
     """The predictions' fields by which these outcomes join."""
 
-    def expand(self, partitions: beam.PCollection[Partition]) -> Any:
-        """From all partitions. Main output: partitions of labels; `tallies`: encoded counts."""
+    def expand(self, streams: Any) -> Any:
+        """From PCollections of partitions. Main output: partitions of labels; `tallies`: encoded counts."""
         sources = [rule.outcome for rule in self.plan.examples.attributions if rule.prediction_key == self.key]
-        narrow = (
+        predictions = [
+            partitions | f"Predictions{number}" >> beam.FlatMap(_NarrowPartition(self.plan)).with_output_types(Partition)
+            for number, partitions in enumerate(streams)
+        ]
+        outcomes = [
             partitions
-            | "Predictions" >> beam.Filter(lambda partition: partition.stream == PREDICTIONS).with_output_types(Partition)
-            | "Narrow" >> beam.Map(_NarrowPartition(self.plan)).with_output_types(Partition)
+            | f"Outcomes{number}" >> beam.Filter(lambda partition: partition.stream in sources).with_output_types(Partition)
+            for number, partitions in enumerate(streams)
+        ]
+        narrow = (
+            tuple(predictions)
             | "ExchangeByOwnKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "KeepFirst" >> beam.ParDo(ParallelDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
         )
-        outcomes = partitions | "Outcomes" >> beam.Filter(lambda partition: partition.stream in sources).with_output_types(Partition)
         return (
-            (narrow, outcomes)
-            | "Together" >> beam.Flatten()
+            (narrow, *outcomes)
             | "ExchangeByOtherKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "Attribute"
             >> beam.ParDo(ParallelDo(_AttributeShard(self.plan, self.key)))
@@ -190,10 +195,12 @@ class _NarrowPartition:
 
     plan: BuildPlan
 
-    def __call__(self, partition: Partition) -> Partition:
+    def __call__(self, partition: Partition) -> Iterator[Partition]:
+        if partition.stream != PREDICTIONS:
+            return
         keys = {name for rule in self.plan.examples.attributions for name in rule.prediction_key}
         wanted = dict.fromkeys([*self.plan.examples.key, self.plan.examples.time, *sorted(keys), HASH])
-        return Partition(PREDICTIONS, partition.table.select(list(wanted)))
+        yield Partition(PREDICTIONS, partition.table.select(list(wanted)))
 
 
 @dataclasses.dataclass(frozen=True)
