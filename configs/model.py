@@ -74,6 +74,8 @@ class Outcome(Source):
 
     id: Names | None = None
     """What makes two deliveries the same event; without it: equal key, time and fields."""
+    prediction_key: Names | None = None
+    """The predictions' fields that `key` equals, in the same order; default: fields of the same names."""
     attribution: Attribution = "all"
 
 

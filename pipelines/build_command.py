@@ -85,7 +85,7 @@ def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayMan
     if head is None:
         raise RetrolabelError(f"the runner reported success, but {plan.root!r} has no version; look at the runner's log")
     manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
-    return Published(head.version, head.parent, head.version > before, head.changes), manifest
+    return Published(head.version, head.parent, head.version > before, dict(head.changes) if head.changes else None), manifest
 
 
 @contextlib.contextmanager
@@ -194,7 +194,7 @@ def command(
 
 def summary_of(built: Built) -> dict[str, Any]:
     """The manifest's summary, for machines."""
-    manifest = built.manifest.to_dict()
+    manifest = built.manifest.model_dump(mode="json")
     chosen = ("dataset", "date", "watermarks", "accounting", "rejected_examples", "splits")
     return {
         "published": built.published.is_new, "version": built.published.version, "parent": built.published.parent,

@@ -60,16 +60,10 @@ def plan_build(
     Raises:
         InputError: a source has no files for the day.
     """
-    config = project.config
+    config, used = project.config, list(project.config.outcomes)
     begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
-    used = [name for name in config.outcomes if any(label.outcome == name for label in config.labels.values())]
-    ranges = {PREDICTIONS: (begin, end)}
-    for name in used:
-        longest = max(_micros(label.window) for label in config.labels.values() if label.outcome == name)
-        ranges[name] = (begin, end + longest)
-    inputs = tuple(
-        file for name in (PREDICTIONS, *used) for file in list_inputs(project, name, _dates(*ranges[name], config.timezone))
-    )
+    ranges = ranges_of(config, date)
+    inputs = tuple(file for name, dates in dates_of(project, date).items() for file in list_inputs(project, name, dates))
     declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in sorted(complete_until.items())}
     software = {package: version(package) for package in SOFTWARE}
     identity = {
@@ -95,6 +89,21 @@ def plan_build(
         output_format=config.output.format,
         manifest=_known_beforehand(project, date, software, attributions),
     ), inputs
+
+
+def ranges_of(config: Config, date: datetime.date) -> dict[str, tuple[int, int]]:
+    """From which moment up to which each source's events take part, in microseconds of UTC."""
+    begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
+    ranges = {PREDICTIONS: (begin, end)}
+    for name in config.outcomes:
+        windows = [_micros(label.window) for label in config.labels.values() if label.outcome == name]
+        ranges[name] = (begin, end + max(windows, default=0))
+    return ranges
+
+
+def dates_of(project: Project, date: datetime.date) -> dict[str, list[datetime.date]]:
+    """The days whose files each source is read from."""
+    return {name: _dates(*times, project.config.timezone) for name, times in ranges_of(project.config, date).items()}
 
 
 def shards_for(inputs: Sequence[Input]) -> int:

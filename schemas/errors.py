@@ -1,5 +1,23 @@
 """What can go wrong for a reason that a person can mend, and the exit code that tells a scheduler which."""
 
+import dataclasses
+import os
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in a config."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}  {self.key}: {self.message}"
+
 
 class RetrolabelError(Exception):
     """A mistake or a condition that the user can mend; shown as its text alone, never as a traceback."""
@@ -11,6 +29,16 @@ class ConfigError(RetrolabelError):
     """The config, a contract or a command-line argument is wrong."""
 
     exit_code = 2
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, path: str, problems: Sequence[Problem]) -> "ConfigError":
+        """All the mistakes of one config, in the order in which they stand there."""
+        ordered = tuple(sorted(problems))
+        count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
+        error = cls(f"{os.path.basename(path)} has {count}:\n" + "\n".join(f"  {problem}" for problem in ordered))
+        error.problems = ordered
+        return error
 
 
 class ValidationError(RetrolabelError):

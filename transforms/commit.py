@@ -57,7 +57,7 @@ class CommitVersion(beam.PTransform):
         progress.add("committing")
         manifest = manifest_of(self.plan, [tally.decode(encoded) for encoded in gathered[1]])
         check(manifest, self.plan)
-        published = publish(self.plan.root, manifest)
+        published = publish(self.plan.root, manifest, self.plan.folder)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
 
 

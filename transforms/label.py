@@ -92,7 +92,7 @@ class _LabelShard:
         for rule in self.plan.attributions(direct=True):
             outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
             if outcomes is not None:
-                labels.append(attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels)
+                labels.extend(attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels)
         for stream, partial in streams.items():
             if stream.startswith(PARTIAL):
                 labels.append(_with_rows(partial, predictions, self.plan.examples.key))
@@ -239,12 +239,10 @@ class _AttributeShard:
                 tallies.append(tally.SourceTally(rule.outcome, unique=outcomes.num_rows, orphan=outcomes.num_rows))
                 continue
             narrow = _narrow(predictions, dict.fromkeys([*own, *self.key]), self.plan.examples.time)
-            labels = attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels
-            if labels.num_rows:
-                rows = labels.column(ROW)
+            for window, labels in enumerate(attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels):
                 keyed = labels.drop_columns([ROW])
                 for name in own:
-                    keyed = keyed.append_column(name, pc.take(predictions.column(name), rows))
-                results.append(Partition(PARTIAL + rule.outcome, arrange(keyed, own)))
+                    keyed = keyed.append_column(name, pc.take(predictions.column(name), labels.column(ROW)))
+                results.append(Partition(f"{PARTIAL}{rule.outcome} in window {window}", arrange(keyed, own)))
         results.extend(beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies)
         return iter(results)

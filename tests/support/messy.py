@@ -116,7 +116,7 @@ def write_logs(folder: pathlib.Path, seed: int, predictions: int = 400) -> Logs:
         if random_.random() < 0.5:
             _write_clicks(event, number, random_, logs, lines["click"])
     for _ in range(predictions // 2):
-        bought = {"at": DAY + random_.uniform(0, 75) * HOUR, "user_id": f"u{random_.randrange(33)}", "item": random_.randrange(5),
+        bought = {"at": DAY + random_.uniform(0, 66) * HOUR, "user_id": f"u{random_.randrange(33)}", "item": random_.randrange(5),
                   "amount": round(random_.uniform(1, 50), 2)}  # fmt: skip
         for _ in range(random_.choice([1, 1, 2])):
             logs.purchases.append(bought)

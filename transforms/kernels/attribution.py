@@ -51,8 +51,8 @@ class AttributionRule:
 class Attributed:
     """`outcomes = attributed + unattributed + orphan`."""
 
-    labels: pa.Table
-    """`ROW` and a column a label, for the predictions that have outcomes."""
+    labels: tuple[pa.Table, ...]
+    """For each window, `ROW` and a column a label, for the predictions that have outcomes in it."""
     attributed: int
     unattributed: int
     """Outcomes whose key is known, but whose time falls into no window."""
@@ -60,11 +60,18 @@ class Attributed:
     """Outcomes of no prediction of the build."""
 
 
-def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> list[str]:
-    """The statements over `prediction` (`ROW`, `prediction_time`, the keys) and `outcome` (the outcome's fields).
+@dataclasses.dataclass(frozen=True)
+class AttributionSql:
+    """The statements of one kind of outcome, to be run in this order."""
 
-    Outcomes get a canonical order, each window is matched once however many labels share it, and the last two statements give
-    the labels and the counts.
+    prepare: tuple[str, ...]
+    labels: tuple[str, ...]
+    """One query a window, however many labels share it."""
+    counts: str
+
+
+def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> AttributionSql:
+    """The statements over `prediction` (`ROW`, `prediction_time`, the keys) and `outcome` (the outcome's fields).
 
     Args:
         rule: of the kind of outcome.
@@ -80,21 +87,18 @@ def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> list[str
         windows.setdefault((label.after, label.window, label.attribution), []).append(label)
     for number, (after, window, attribution) in enumerate(windows):
         statements.append(f"CREATE OR REPLACE TEMP TABLE matched_{number} AS\n{_matched(rule, after, window, attribution, tie_break)}")
-    columns = [f"SELECT {ROW}" + "".join(f", {quoted(label.name)}" for label in rule.labels)]
+    labels_sql = []
     for number, labels in enumerate(windows.values()):
-        values = "".join(f", {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels)
-        join = "FROM" if number == 0 else "FULL JOIN"
-        using = "" if number == 0 else f" USING ({ROW})"
-        columns.append(f"{join} (SELECT {ROW}{values} FROM matched_{number} GROUP BY {ROW}) AS window_{number}{using}")
-    statements.append("\n".join(columns) + f"\nORDER BY {ROW}")
+        values = "".join(f",\n       {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels)
+        labels_sql.append(f"SELECT {ROW}{values}\nFROM matched_{number} GROUP BY {ROW} ORDER BY {ROW}")
     in_window = " UNION ".join(f"SELECT outcome_row FROM matched_{number}" for number in range(len(windows)))
     same = _equal(rule, "o", "p")
-    statements.append(
+    counts_sql = (
         f"SELECT (SELECT count(*) FROM ({in_window})) AS attributed,\n"
         f"       (SELECT count(*) FROM ordered o WHERE EXISTS (SELECT 1 FROM prediction p WHERE {same})) AS known,\n"
         f"       (SELECT count(*) FROM ordered) AS outcomes"
     )
-    return statements
+    return AttributionSql(tuple(statements), tuple(labels_sql), counts_sql)
 
 
 def _equal(rule: AttributionRule, outcome: str, prediction: str) -> str:
@@ -135,11 +139,11 @@ def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, 
     engine.register("prediction", predictions)
     engine.register("outcome", outcomes)
     try:
-        *preparing, labels_sql, counts_sql = attribution_sql(rule, tie_break)
-        for statement in preparing:
+        statements = attribution_sql(rule, tie_break)
+        for statement in statements.prepare:
             engine.execute(statement)
-        labels = engine.sql(labels_sql).to_arrow_table()
-        ((attributed, known, total),) = engine.execute(counts_sql).fetchall()
+        labels = tuple(with_plain_types(engine.sql(query).to_arrow_table()) for query in statements.labels)
+        ((attributed, known, total),) = engine.execute(statements.counts).fetchall()
     except duckdb.Error as error:
         names = ", ".join(label.name for label in rule.labels)
         raise ConfigError(
@@ -148,4 +152,4 @@ def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, 
     finally:
         engine.unregister("prediction")
         engine.unregister("outcome")
-    return Attributed(with_plain_types(labels), attributed, known - attributed, total - known)
+    return Attributed(labels, attributed, known - attributed, total - known)

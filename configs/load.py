@@ -1,0 +1,423 @@
+"""From a YAML file to a checked config: every mistake at once, each with its file, line and column, and what would be right."""
+
+import dataclasses
+import datetime
+import difflib
+import json
+import os
+import re
+import zoneinfo
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pydantic
+import yaml
+
+from retrolabel.configs.model import Config, Label, Outcome, Output, Privacy, Sample, Source, Split
+from retrolabel.schemas.contract import Contract, Field, contract_of
+from retrolabel.schemas.errors import ConfigError, Problem
+
+PREDICTIONS = "predictions"
+RESERVED = ("split", "weight")
+"""Columns that a build adds itself."""
+
+_MAX_BYTES = 1_000_000
+_MAX_DEPTH = 20
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_PLACEHOLDER = re.compile(r"\{([^}]*)\}?")
+
+KeyPath = tuple[str | int, ...]
+Place = tuple[int, int]
+"""Line and column, from 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """A config that was checked, with its contracts."""
+
+    path: str
+    config: Config
+    raw: Mapping[str, Any]
+    """As written: variables of the environment are not filled in."""
+    contracts: Mapping[str, Contract]
+    """Of `predictions` and of each outcome."""
+    contract_texts: Mapping[str, Any]
+    """The Avro schemas themselves."""
+    places: Mapping[KeyPath, Place]
+
+    @property
+    def directory(self) -> str:
+        """The folder to which relative paths in the config are relative."""
+        return os.path.dirname(os.path.abspath(self.path))
+
+    def source(self, name: str) -> Source:
+        """The predictions, or an outcome by its name."""
+        return self.config.predictions if name == PREDICTIONS else self.config.outcomes[name]
+
+    def place(self, *keys: str | int) -> str:
+        """Where a key stands, or the nearest one around it, for a message."""
+        return _told(self.path, self.places, keys)
+
+    def problem(self, keys: KeyPath, message: str) -> Problem:
+        """A mistake at a key."""
+        line, column = _nearest(self.places, keys)
+        return Problem(os.path.basename(self.path), line, column, ".".join(map(str, keys)), message)
+
+    def resolve(self, path: str) -> str:
+        """A path of the config as the file systems take it."""
+        return path if "://" in path or os.path.isabs(path) else os.path.join(self.directory, path)
+
+
+def load_project(path: str) -> Project:
+    """Reads and checks a config and its contracts.
+
+    Raises:
+        ConfigError: with every problem that can be found without data.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path!r}: {error.strerror}. Hint: `retrolabel init` writes a config") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read {path!r}: not UTF-8 text") from None
+    written, places = parse_yaml(text, path)
+    problems: list[Problem] = []
+
+    def add(keys: KeyPath, message: str) -> None:
+        line, column = _nearest(places, keys)
+        problems.append(Problem(os.path.basename(path), line, column, ".".join(map(str, keys)), message))
+
+    filled = _fill(written, (), add)
+    config = None
+    try:
+        config = Config.model_validate(filled)
+    except pydantic.ValidationError as error:
+        for detail in error.errors():
+            add(*_in_words(detail, filled))
+    contracts, texts = _read_contracts(filled, os.path.dirname(os.path.abspath(path)), add)
+    if config is not None:
+        _check_across(config, contracts, add)
+    if problems:
+        raise ConfigError.of(path, problems)
+    if config is None:
+        raise ConfigError(f"{path!r} is not a config")
+    return Project(path, config, written, contracts, texts, places)
+
+
+# YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its surprises: only true and false are booleans, only plain decimals are numbers."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("tag:yaml.org,2002:bool", r"true|false", "tf"),
+    ("tag:yaml.org,2002:null", r"null|~|", ["n", "~", ""]),
+    ("tag:yaml.org,2002:int", r"-?(?:0|[1-9][0-9]*)", "-0123456789"),
+    ("tag:yaml.org,2002:float", r"-?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?", "-0123456789"),
+    ("tag:yaml.org,2002:timestamp", r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[-+]\d\d:\d\d)?)?", "0123456789"),
+):
+    _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+def parse_yaml(text: str, path: str) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
+    """Reads one YAML mapping, and where each of its keys stands.
+
+    Raises:
+        ConfigError: it is too large or too deep, is no mapping, repeats a key, or uses aliases.
+    """
+    if len(text) > _MAX_BYTES:
+        raise ConfigError(f"{path!r} is larger than a megabyte: that is no config")
+    places: dict[KeyPath, Place] = {}
+    try:
+        for token in yaml.scan(text, Loader=_Loader):
+            if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+                raise ConfigError(f"{path}:{token.start_mark.line + 1}:{token.start_mark.column + 1}: anchors and aliases are not allowed")
+        node = yaml.compose(text, Loader=_Loader)
+        loader = _Loader("")
+        try:
+            content = _construct(loader, node, (), places, path)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{path}: not YAML: {type(error).__name__}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, such as 'dataset: shoes_ctr'")
+    return content, places
+
+
+def _construct(loader: Any, node: Any, keys: KeyPath, places: dict[KeyPath, Place], path: str) -> Any:
+    """Builds plain values from YAML's tree, noting where each stands."""
+    if node is None:
+        return None
+    if len(keys) > _MAX_DEPTH:
+        raise ConfigError(f"{path}:{node.start_mark.line + 1}: nested more than {_MAX_DEPTH} levels deep")
+    places.setdefault(keys, (node.start_mark.line + 1, node.start_mark.column + 1))
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = f"{path}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{place}: a key must be a word")
+            if key_node.value in found:
+                raise ConfigError(f"{place}: the key {key_node.value!r} stands here twice")
+            below = (*keys, key_node.value)
+            places[below] = key_node.start_mark.line + 1, key_node.start_mark.column + 1
+            found[key_node.value] = _construct(loader, value_node, below, places, path)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(loader, item, (*keys, number), places, path) for number, item in enumerate(node.value)]
+    return loader.construct_object(node)
+
+
+def _nearest(places: Mapping[KeyPath, Place], keys: Sequence[str | int]) -> Place:
+    for length in range(len(keys), -1, -1):
+        if tuple(keys[:length]) in places:
+            return places[tuple(keys[:length])]
+    return 1, 1
+
+
+def _told(path: str, places: Mapping[KeyPath, Place], keys: Sequence[str | int]) -> str:
+    line, column = _nearest(places, keys)
+    return f"{os.path.basename(path)}:{line}:{column} {'.'.join(map(str, keys))}"
+
+
+def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
+    """Fills in variables of the environment; their values are never told."""
+    if isinstance(value, dict):
+        return {key: _fill(item, (*keys, key), add) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, (*keys, number), add) for number, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        if name not in os.environ and default is None:
+            add(keys, f"the environment has no variable {name!r}; set it, or give a default: ${{{name}:-…}}")
+        return os.environ.get(name, default or "")
+
+    return _VARIABLE.sub(replace, value)
+
+
+# Words for what pydantic finds
+
+_SECTIONS: dict[str, type[pydantic.BaseModel]] = {
+    PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy,
+}  # fmt: skip
+
+
+def _section_of(keys: KeyPath) -> type[pydantic.BaseModel]:
+    if keys and keys[0] in ("outcomes", "labels") and len(keys) >= 2:
+        return Outcome if keys[0] == "outcomes" else Label
+    return _SECTIONS.get(str(keys[0]), Config) if keys else Config
+
+
+def known_keys(section: type[pydantic.BaseModel]) -> list[str]:
+    """The keys that a section of the config may have."""
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """A question about the nearest valid name, or the list of all."""
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(map(repr, known))}"
+
+
+def _in_words(detail: Any, filled: Any) -> tuple[KeyPath, str]:
+    keys = tuple(key for key in detail["loc"] if _exists(filled, detail["loc"], key) or detail["type"] in ("missing", "extra_forbidden"))
+    found = detail["input"]
+    shown = json.dumps(found, default=str, ensure_ascii=False)[:80]
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return keys, f"unknown key. {nearest_name(str(keys[-1]), known_keys(_section_of(keys[:-1])))}"
+    if kind == "missing":
+        return keys[:-1], f"the key {keys[-1]!r} is missing"
+    if kind == "value_error":
+        return keys, str(context.get("error", detail["msg"])).removeprefix("Value error, ")
+    if kind == "literal_error":
+        return keys, f"expected {context['expected']}; got {shown}. {nearest_name(str(found), re.findall(r'[a-z_]+', context['expected']))}"
+    if kind == "string_pattern_mismatch":
+        return keys, f"expected letters, digits, '_' and '-', beginning with a letter or digit; got {shown}"
+    words = {"string_type": "text", "dict_type": "keys and values", "model_type": "keys and values", "tuple_type": "a name or a list of names",
+             "float_parsing": "a number", "float_type": "a number", "too_short": "at least one", "greater_than": "a number above 0",
+             "less_than_equal": "a number of at most 1", "greater_than_equal": "a number of at least 0"}  # fmt: skip
+    expected = words.get(kind, detail["msg"][:1].lower() + detail["msg"][1:])
+    return keys, f"expected {expected}; got {shown}"
+
+
+def _exists(filled: Any, location: Sequence[str | int], key: str | int) -> bool:
+    """Whether a step of pydantic's path is one of the file: branches of unions are not."""
+    value = filled
+    for step in location[: location.index(key) + 1]:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        elif step == key:
+            return False
+    return True
+
+
+# Contracts
+
+
+def _read_contracts(filled: Any, directory: str, add: Any) -> tuple[dict[str, Contract], dict[str, Any]]:
+    contracts: dict[str, Contract] = {}
+    texts: dict[str, Any] = {}
+    outcomes = filled.get("outcomes") if isinstance(filled.get("outcomes"), dict) else {}
+    sources = {PREDICTIONS: (filled.get(PREDICTIONS), (PREDICTIONS,))} | {name: (of, ("outcomes", name)) for name, of in outcomes.items()}
+    for name, (source, keys) in sources.items():
+        if not isinstance(source, dict) or not isinstance(source.get("schema"), str):
+            continue
+        file = source["schema"] if os.path.isabs(source["schema"]) else os.path.join(directory, source["schema"])
+        try:
+            with open(file, encoding="utf-8") as opened:
+                text = opened.read(_MAX_BYTES)
+            contracts[name] = contract_of(text)
+            texts[name] = json.loads(text)
+        except OSError as error:
+            add((*keys, "schema"), f"cannot read {source['schema']!r}: {error.strerror}")
+        except (ConfigError, UnicodeDecodeError) as error:
+            for problem in str(error).splitlines():
+                add((*keys, "schema"), f"{source['schema']}: {problem}")
+    return contracts, texts
+
+
+# What two parts of a config must agree on
+
+
+def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -> None:
+    _check_timezone(config.timezone, ("timezone",), add)
+    _check_source(config.predictions, contracts.get(PREDICTIONS), (PREDICTIONS,), add)
+    for name, outcome in config.outcomes.items():
+        keys = ("outcomes", name)
+        if name == PREDICTIONS:
+            add(keys, f"an outcome cannot be called {PREDICTIONS!r}")
+        _check_source(outcome, contracts.get(name), keys, add)
+        for field in _named(outcome.id or (), contracts.get(name), (*keys, "id"), add):
+            if field.repeated or field.kind in ("float", "double"):
+                add((*keys, "id"), f"{field.name!r} is {_kind(field)}; an id is a string, an integer, a boolean or a timestamp")
+        _check_join(name, outcome, contracts, add)
+    for name, label in config.labels.items():
+        if label.outcome not in config.outcomes:
+            add(("labels", name, "outcome"), f"no outcome is called {label.outcome!r}. {nearest_name(label.outcome, config.outcomes)}")
+        taken = [field.name for field in contracts[PREDICTIONS].fields] if PREDICTIONS in contracts else []
+        if name.lower() in (*map(str.lower, taken), *RESERVED) or not re.fullmatch(r"[A-Za-z_]\w*", name):
+            add(("labels", name), "a label's name is letters, digits and '_', no field of the predictions, and neither 'split' nor 'weight'")
+    for name in config.outcomes:
+        if not any(label.outcome == name for label in config.labels.values()):
+            add(("outcomes", name), "no label uses this outcome; add one under 'labels', or remove it")
+    if config.split:
+        _check_split(config, contracts.get(PREDICTIONS), add)
+
+
+def _check_source(source: Source, contract: Contract | None, keys: KeyPath, add: Any) -> None:
+    _check_timezone(source.timezone, (*keys, "timezone"), add)
+    for number, pattern in enumerate(source.path):
+        for problem in _bad_placeholders(pattern):
+            add((*keys, "path", number), problem)
+    required = keys == (PREDICTIONS,)
+    for field in _named(source.key, contract, (*keys, "key"), add):
+        if field.repeated or field.kind in ("float", "double"):
+            add((*keys, "key"), f"{field.name!r} is {_kind(field)}; a key is a string, an integer, a boolean or a timestamp")
+        if required and field.nullable:
+            add((*keys, "key"), f"{field.name!r} may be null by its contract; make its type plain: a prediction without key cannot be joined")
+    for field in _named((source.time,), contract, (*keys, "time"), add):
+        if field.kind != "timestamp":
+            add((*keys, "time"), f'{field.name!r} is {_kind(field)}; give it {{"type": "long", "logicalType": "timestamp-micros"}}')
+        if field.nullable:
+            add((*keys, "time"), f"{field.name!r} may be null by its contract; make its type plain: an event without time cannot be placed")
+
+
+def _check_join(name: str, outcome: Outcome, contracts: Mapping[str, Contract], add: Any) -> None:
+    theirs = outcome.prediction_key or outcome.key
+    place: KeyPath = ("outcomes", name, "prediction_key" if outcome.prediction_key else "key")
+    if len(theirs) != len(outcome.key):
+        add(place, f"'key' has {len(outcome.key)} fields and 'prediction_key' {len(theirs)}; they are matched one by one")
+        return
+    if outcome.prediction_key is None and PREDICTIONS in contracts:
+        known = {field.name for field in contracts[PREDICTIONS].fields}
+        if absent := [field for field in theirs if field not in known]:
+            add(place, f"the predictions have no field {absent[0]!r}; name theirs under 'prediction_key'. {nearest_name(absent[0], known)}")
+            return
+    fields = list(_named(theirs, contracts.get(PREDICTIONS), place, add))
+    for mine, other in zip(_named(outcome.key, contracts.get(name), place, lambda *_: None), fields, strict=False):
+        if _family(mine) != _family(other):
+            add(place, f"{mine.name!r} is {_kind(mine)}, but the predictions' {other.name!r} is {_kind(other)}; they can never be equal")
+
+
+def _check_split(config: Config, contract: Contract | None, add: Any) -> None:
+    split = config.split
+    if split is None:
+        return
+    for field in _named(split.by, contract, ("split", "by"), add):
+        if field.repeated or field.kind in ("float", "double"):
+            add(("split", "by"), f"{field.name!r} is {_kind(field)}; split by a string, an integer, a boolean or the time")
+    parts = list(split.parts.values())
+    for name in split.parts:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in ("rejects", "all"):
+            add(("split", "parts", name), "a part's name is letters, digits, '_' and '-', and neither 'rejects' nor 'all'")
+    if all(isinstance(part, float | int) for part in parts):
+        if any(part < 0 for part in parts) or abs(sum(parts) - 1) > 1e-9:  # type: ignore[operator, arg-type]
+            add(("split", "parts"), f"the shares must add up to 1; they add up to {sum(parts):g}")  # type: ignore[arg-type]
+        return
+    if split.by != (config.predictions.time,):
+        add(("split", "parts"), f"times are for a split by the predictions' time, 'by: {config.predictions.time}'; otherwise give shares")
+        return
+    times = [_moment(part) for part in parts[:-1]]
+    if None in times or (parts[-1] != "rest" and _moment(parts[-1]) is None):
+        add(("split", "parts"), "give times in ascending order, and 'rest' for the last part; or give shares")
+    elif any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):  # type: ignore[operator]
+        add(("split", "parts"), "the times must ascend")
+
+
+def _moment(part: Any) -> datetime.datetime | None:
+    if isinstance(part, datetime.datetime):
+        return part if part.tzinfo else part.replace(tzinfo=datetime.UTC)
+    if isinstance(part, datetime.date):
+        return datetime.datetime.combine(part, datetime.time(), datetime.UTC)
+    return None
+
+
+def _named(names: Sequence[str], contract: Contract | None, keys: KeyPath, add: Any) -> Iterator[Field]:
+    """The fields of those names; the ones that do not exist are told."""
+    if contract is None:
+        return
+    for name in names:
+        try:
+            yield contract.field(name)
+        except KeyError:
+            add(keys, f"the contract has no field {name!r}. {nearest_name(name, [field.name for field in contract.fields])}")
+
+
+def _kind(field: Field) -> str:
+    return f"an array of {field.kind}" if field.repeated else f"a {field.kind}"
+
+
+def _family(field: Field) -> str:
+    return {"int": "integer", "long": "integer"}.get(field.kind, field.kind)
+
+
+def _check_timezone(name: str, keys: KeyPath, add: Any) -> None:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        add(keys, f"no timezone is called {name!r}. {nearest_name(name, sorted(zoneinfo.available_timezones()))[:200]}")
+
+
+def _bad_placeholders(pattern: str) -> Iterator[str]:
+    for match in _PLACEHOLDER.finditer(pattern):
+        inner = match[1]
+        if not match[0].endswith("}"):
+            yield f"{pattern!r}: a '{{' is never closed"
+        elif inner != "hour" and not (inner.startswith("date:") and "%" in inner):
+            yield f"{pattern!r}: expected {{date:%Y/%m/%d}} or {{hour}}; got {{{inner}}}"

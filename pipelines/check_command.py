@@ -1,0 +1,95 @@
+"""`retrolabel check`: everything that can be wrong with a config, found without running it."""
+
+import dataclasses
+import datetime
+import json
+import os
+
+import click
+
+from retrolabel.configs.load import PREDICTIONS, Project, load_project, nearest_name
+from retrolabel.schemas.errors import ConfigError, InputError, Problem
+from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.kernels.expressions import check_filter, check_value
+
+
+def check_project(path: str) -> Project:
+    """Loads a config, and checks its formats and its SQL too.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    project = load_project(path)
+    problems: list[Problem] = []
+    for name in (PREDICTIONS, *project.config.outcomes):
+        keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
+        source = project.source(name)
+        if source.format not in FORMATS:
+            problems.append(project.problem((*keys, "format"), f"no format is called {source.format!r}. {nearest_name(source.format, FORMATS)}"))
+        if source.where is not None:
+            try:
+                check_filter(source.where, project.contracts[name])
+            except ConfigError as error:
+                problems.append(project.problem((*keys, "where"), str(error)))
+    for name, label in project.config.labels.items():
+        outcome = project.config.outcomes[label.outcome]
+        try:
+            check_value(label.value, project.contracts[label.outcome], outcome.time)
+        except ConfigError as error:
+            problems.append(project.problem(("labels", name, "value"), str(error)))
+    if problems:
+        raise ConfigError.of(path, problems)
+    return project
+
+
+def _check_files(project: Project, date: datetime.date) -> None:
+    """Checks that each source has files for a day."""
+    from retrolabel.pipelines.planning import dates_of, list_inputs
+
+    problems = []
+    for name, dates in dates_of(project, date).items():
+        keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
+        try:
+            list(list_inputs(project, name, dates))
+        except InputError as error:
+            problems.append(project.problem((*keys, "path"), str(error)))
+    if problems:
+        raise ConfigError.of(project.path, problems)
+
+
+def _as_date(_: click.Context, __: click.Parameter, value: str | None) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(value) if value else None
+    except ValueError:
+        raise click.BadParameter(f"expected a date such as 2026-11-20, got {value!r}") from None
+
+
+@click.command()
+@click.argument("config", type=click.Path())
+@click.option("--date", callback=_as_date, help="Also check that each source has files for this day.")
+@click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
+def command(config: str, date: datetime.date | None, as_json: bool) -> None:
+    """Check CONFIG, its contracts, SQL and paths without running anything; report every problem at once.
+
+    \b
+    Examples:
+      retrolabel check shoes.yaml
+      retrolabel check shoes.yaml --date 2026-11-20
+      retrolabel check shoes.yaml --json
+    """
+    try:
+        project = check_project(config)
+        if date:
+            _check_files(project, date)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        problems = [dataclasses.asdict(problem) for problem in error.problems] or [{"message": str(error)}]
+        click.echo(json.dumps({"valid": False, "problems": problems}))
+        raise SystemExit(error.exit_code) from None
+    if as_json:
+        click.echo(json.dumps({"valid": True, "problems": []}))
+        return
+    checked = project.config
+    labels = ", ".join(checked.labels)
+    click.echo(f"{os.path.basename(config)} is valid: dataset {checked.dataset}, {1 + len(checked.outcomes)} sources, labels {labels}")

@@ -1,0 +1,45 @@
+"""`retrolabel show`: what is in a version."""
+
+import click
+
+from retrolabel.pipelines.summary import render_summary
+from retrolabel.transforms.dataset import read_day_manifest, read_version, split_name
+from retrolabel.transforms.publish import Published
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--date", help="The day to show. Default: the one that the version changed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the day's whole manifest.")
+def command(dataset: str, date: str | None, as_json: bool) -> None:
+    """Show what is in DATASET, a folder such as datasets/shoes_ctr, or in one of its versions, datasets/shoes_ctr@7.
+
+    \b
+    Examples:
+      retrolabel show datasets/shoes_ctr
+      retrolabel show datasets/shoes_ctr@7 --date 2026-11-20
+      retrolabel show datasets/shoes_ctr --json
+    """
+    root, version = split_name(dataset)
+    record = read_version(root, version)
+    day = date or record.date
+    if day not in record.days:
+        raise click.UsageError(f"version {record.version} has no day {day}; it has {', '.join(sorted(record.days))}")
+    manifest = read_day_manifest(root, record.days[day])
+    if as_json:
+        click.echo(manifest.to_json(), nl=False)
+        return
+    changes = dict(record.changes) if record.changes and day == record.date else None
+    click.echo(render_summary(manifest, Published(record.version, record.parent, True, changes), root))
+    click.echo(f"\n  all days: {len(record.days):,}, {min(record.days)} to {max(record.days)}")
+    click.echo("  columns:")
+    statistics = manifest.columns["all"]
+    width = max(len(field["name"]) for field in manifest.example_schema)
+    for field in manifest.example_schema:
+        found = statistics.get(field["name"], {})
+        told = f"{found['missing']:>12,} missing" if found else ""
+        if found and found["mean"] is not None and field["type"] in ("int32", "int64", "float", "double"):
+            told += f"   mean {found['mean']:.6g}, {found['minimum']:.6g} to {found['maximum']:.6g}"
+        click.echo(f"    {field['name']:<{width}}  {field['type']:<22} {told}".rstrip())
+    software = ", ".join(f"{name} {version}" for name, version in sorted(manifest.software.items()))
+    click.echo(f"  built with {software}")

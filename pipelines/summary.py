@@ -1,0 +1,113 @@
+"""What a person wants to read about a build."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from retrolabel.schemas.manifest import DayManifest, SourceCounts
+from retrolabel.transforms.publish import Published
+
+_PREDICTIONS = "predictions"
+
+
+def render_summary(manifest: DayManifest, published: Published, root: str, seconds: float | None = None) -> str:
+    """Rows in and out, label balance, rejects with an example each, immature and orphans, time and place.
+
+    Args:
+        manifest: of the day.
+        published: as which version.
+        root: the dataset's folder.
+        seconds: how long the build took.
+    """
+    lines = [_headline(manifest, published), ""]
+    lines += _examples(manifest)
+    for source in sorted(manifest.accounting, key=lambda name: (name != _PREDICTIONS, name)):
+        lines += ["", *_source(source, manifest)]
+    if changes := (published.changes if published.is_new else None):
+        lines += ["", *_changes(changes)]
+    size = sum(part.bytes for part in manifest.files)
+    took = f" in {seconds:,.1f} s" if seconds is not None else ""
+    place = os.path.relpath(root) if "://" not in root and not os.path.relpath(root).startswith("..") else root
+    lines += ["", f"{place}@{published.version}: {len(manifest.files):,} files, {size / 1e6:,.1f} MB{took}"]
+    return "\n".join(lines)
+
+
+def _headline(manifest: DayManifest, published: Published) -> str:
+    name = f"{manifest.dataset} {manifest.date}"
+    if published.is_new:
+        return f"{name}: published version {published.version}" + (f" (was {published.parent})" if published.parent else "")
+    return f"{name}: nothing changed, version {published.version} stands; nothing new was published"
+
+
+def _examples(manifest: DayManifest) -> Iterator[str]:
+    total = sum(split["rows"] for split in manifest.splits.values())
+    counts = manifest.accounting[_PREDICTIONS]
+    yield f"  {total:,} examples of {counts.unique:,} predictions"
+    width = max(map(len, manifest.splits), default=0)
+    for name, split in manifest.splits.items():
+        labels = ", ".join(f"{label} {balance(found, split['rows'])}" for label, found in split["labels"].items())
+        yield f"    {name:<{width}}  {split['rows']:>12,}  {labels}"
+    if counts.immature:
+        watermarks = ", ".join(f"{name} up to {moment or 'nothing'}" for name, moment in manifest.watermarks.items())
+        yield f"  {counts.immature:,} immature: their windows were open when the outcome logs end ({watermarks})"
+    if counts.sampled_out:
+        yield f"  {counts.sampled_out:,} negatives sampled out; the weight of the others says so"
+
+
+def balance(label: Mapping[str, Any], rows: int) -> str:
+    """A label's balance in a word: the share of true, or the mean."""
+    values = label.get("values")
+    if not rows:
+        return "-"
+    if values is not None and set(values) <= {"true", "false", "null"}:
+        told = f"{values.get('true', 0):,} true ({values.get('true', 0) / rows:.2%})"
+        return told + (f", {values['null']:,} unknown" if values.get("null") else "")
+    if label.get("mean") is None or label.get("missing") == rows:
+        return "all unknown"
+    unknown = f", {label['missing']:,} unknown" if label.get("missing") else ""
+    return f"mean {label['mean']:.4g}{unknown}"
+
+
+def _source(name: str, manifest: DayManifest) -> Iterator[str]:
+    counts = manifest.accounting[name]
+    files = [file for file in manifest.inputs if file.source == name]
+    size = sum(file.bytes for file in files)
+    yield f"  {name}: {counts.lines:,} lines in {len(files):,} {'file' if len(files) == 1 else 'files'}, {size / 1e6:,.1f} MB"
+    yield from (f"    {told}" for told in _flow(name, counts))
+    for example in manifest.rejected_examples:
+        if example.source == name:
+            count = counts.reasons[example.reason]
+            yield f"    rejected {count:,} {example.reason}, first {example.path} at byte {example.offset:,}: {printable(example.detail)}"
+    for file in files:
+        if file.damaged:
+            yield f"    damaged {file.path}: {printable(file.damaged)}; its {file.lines:,} readable lines were used"
+
+
+def _flow(name: str, counts: SourceCounts) -> Iterator[str]:
+    first = _numbers(counts, ("blank", "rejected", "parsed"))
+    second = _numbers(counts, ("filtered", "out_of_range", "duplicate", "unique"))
+    ends = ("examples", "immature", "sampled_out") if name == _PREDICTIONS else ("attributed", "unattributed", "orphan")
+    yield f"lines = {first}"
+    conflicts = f", {counts.conflicting:,} of the duplicates conflicting" if counts.conflicting else ""
+    yield f"parsed = {second}{conflicts}"
+    yield f"unique = {_numbers(counts, ends)}"
+
+
+def _numbers(counts: SourceCounts, names: tuple[str, ...]) -> str:
+    return " + ".join(f"{getattr(counts, name) or 0:,} {name.replace('_', ' ')}" for name in names)
+
+
+def _changes(changes: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"  since the day's last build: {changes['examples_added']:,} examples added, {changes['examples_removed']:,} removed, "
+        f"{sum(label['changed'] for label in changes['labels'].values()):,} labels changed"
+    )
+    for name, label in changes["labels"].items():
+        if label["changed"]:
+            told = ", ".join(f"{count:,} {transition}" for transition, count in label["transitions"].items())
+            yield f"    {name}: {label['changed']:,} changed: {told}"
+
+
+def printable(text: str) -> str:
+    """Text of a log as it may be shown: control characters, and what turns the direction of text, are spelled out."""
+    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)

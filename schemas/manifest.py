@@ -1,0 +1,176 @@
+"""What is published: the manifest of a day's build, and the record of a version."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import pydantic
+
+from retrolabel.schemas.errors import IntegrityError
+
+FORMAT_VERSION = 1
+"""Of the manifests and version records that this release writes; it reads all up to this one."""
+
+_Model = TypeVar("_Model", bound="AtRest")
+
+
+class AtRest(pydantic.BaseModel):
+    """Something at rest: immutable, and of one text for one content."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> str:
+        """Canonical text: sorted keys, no clock, no machine."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the canonical text."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @classmethod
+    def from_json(cls: type[_Model], text: bytes, path: str) -> _Model:
+        """Reads what `to_json` wrote, in this or an earlier release.
+
+        Raises:
+            IntegrityError: it is damaged, or of a later release.
+        """
+        try:
+            content = json.loads(text)
+            if content.get("format_version", 0) > FORMAT_VERSION:
+                raise IntegrityError(f"{path!r} was written by a later release of retrolabel (format {content['format_version']}; this one "
+                                     f"reads up to {FORMAT_VERSION}); upgrade to read it")  # fmt: skip
+            return cls.model_validate(content)
+        except (ValueError, AttributeError) as error:
+            raise IntegrityError(f"{path!r} is damaged: {type(error).__name__}") from None
+
+
+class InputFile(pydantic.BaseModel):
+    """A log file as it was read."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    source: str
+    path: str
+    """Relative to the config file where it lies below it."""
+    bytes: int
+    crc32c: str
+    """CRC-32C of the stored bytes, eight hexadecimal digits."""
+    lines: int
+    damaged: str | None = None
+    """Why it could not be read to its end, if so."""
+
+
+class PartFile(pydantic.BaseModel):
+    """A file of the dataset."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    kind: Literal["examples", "rejects"]
+    split: str | None
+    shard: int
+    path: str
+    """Relative to the dataset's folder."""
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class RejectedExample(pydantic.BaseModel):
+    """The first line that a source had rejected for a reason; its text is in the rejects alone."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    source: str
+    reason: str
+    path: str
+    offset: int
+    """In bytes of the decompressed file."""
+    detail: str
+
+
+class SourceCounts(pydantic.BaseModel):
+    """What became of every line of a source (DESIGN of a build: docs/reference.md, "Accounting")."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    lines: int = 0
+    blank: int = 0
+    rejected: int = 0
+    parsed: int = 0
+    filtered: int = 0
+    out_of_range: int = 0
+    duplicate: int = 0
+    conflicting: int = 0
+    """Of the duplicates, those whose content differs from the row that stands for them."""
+    unique: int = 0
+    examples: int | None = None
+    immature: int | None = None
+    sampled_out: int | None = None
+    attributed: int | None = None
+    unattributed: int | None = None
+    orphan: int | None = None
+    reasons: dict[str, int] = {}
+    """Rejected lines by reason."""
+
+
+def broken_identities(source: str, counts: SourceCounts) -> list[str]:
+    """The identities of the accounting that do not hold, in words with numbers."""
+    parts: dict[str, tuple[str, ...]] = {
+        "lines": ("blank", "rejected", "parsed"),
+        "parsed": ("filtered", "out_of_range", "duplicate", "unique"),
+        "unique": ("examples", "immature", "sampled_out") if source == "predictions" else ("attributed", "unattributed", "orphan"),
+    }
+    broken = []
+    for whole, names in parts.items():
+        values = [getattr(counts, name) or 0 for name in names]
+        if getattr(counts, whole) != sum(values):
+            told = " + ".join(f"{name} {value:,}" for name, value in zip(names, values, strict=True))
+            broken.append(f"{whole} {getattr(counts, whole):,} is not {told}")
+    if sum(counts.reasons.values()) != counts.rejected:
+        broken.append(f"rejected {counts.rejected:,} is not the sum of its reasons, {sum(counts.reasons.values()):,}")
+    return broken
+
+
+class DayManifest(AtRest):
+    """Everything about the build of one day."""
+
+    format_version: int = FORMAT_VERSION
+    dataset: str
+    date: str
+    timezone: str
+    config: Mapping[str, Any]
+    """As written."""
+    contracts: Mapping[str, Any]
+    """The Avro schema of each source, as used."""
+    software: Mapping[str, str]
+    inputs: list[InputFile]
+    watermarks: Mapping[str, str | None]
+    """Up to when each outcome's log is known; null if it has no line."""
+    accounting: Mapping[str, SourceCounts]
+    rejected_examples: list[RejectedExample]
+    splits: Mapping[str, Any]
+    """Of each split its `rows` and `labels`."""
+    columns: Mapping[str, Any]
+    """Statistics of the columns, of `all` rows."""
+    example_schema: list[Mapping[str, Any]]
+    key: list[str]
+    labels: list[str]
+    shards: int
+    files: list[PartFile]
+
+
+class VersionRecord(AtRest):
+    """The commit of a version: which manifest holds for which day."""
+
+    format_version: int = FORMAT_VERSION
+    dataset: str
+    version: int
+    parent: int | None
+    date: str
+    """The day that this version changed."""
+    changes: Mapping[str, Any] | None
+    """How the day differs from its previous build; null for its first."""
+    days: Mapping[str, str]
+    """The path of each day's manifest, relative to the dataset's folder."""

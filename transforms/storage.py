@@ -1,0 +1,202 @@
+"""Files of a dataset: written once, or created only if absent, on local disks and on the stores that Beam reads.
+
+Local files are written beside their place, synced, and moved or linked into it: no reader ever sees half a file. Object stores make an
+object visible whole. Nothing here imports Beam until a path asks for it.
+"""
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from retrolabel.schemas.errors import StorageError
+
+TEMPORARY = ".tmp-"
+"""Begins the name of a file that is being written."""
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is one of this machine's file system."""
+    return "://" not in path
+
+
+def join(folder: str, *names: str) -> str:
+    """A path below a folder or a URL."""
+    return "/".join([folder.rstrip("/"), *names])
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if is_local(path):
+        with open(path, "rb") as file:
+            return file.read()
+    beam = _beam_filesystems()
+    if not beam.exists(path):
+        raise FileNotFoundError(path)
+    with beam.open(path, compression_type="uncompressed") as file:
+        data: bytes = file.read()
+    return data
+
+
+def write_once(path: str, data: bytes) -> None:
+    """Stores content under a name that it decides itself: a file that is there already is the same, or torn and replaced.
+
+    Raises:
+        StorageError: the storage is full, or refuses.
+    """
+    with _storing(path):
+        if not is_local(path):
+            with _beam_filesystems().create(path, compression_type="uncompressed") as file:
+                file.write(data)
+            return
+        if os.path.exists(path) and os.path.getsize(path) == len(data) and read_bytes(path) == data:
+            return
+        temporary = _write_beside(path, data)
+        os.replace(temporary, path)
+        _sync_folder(path)
+
+
+def create_if_absent(path: str, data: bytes) -> bool:
+    """Creates a file in one step, unless there is one of that name.
+
+    Returns:
+        Whether it was created.
+
+    Raises:
+        StorageError: the storage is full, refuses, or cannot create in one step.
+    """
+    with _storing(path):
+        if path.startswith("gs://"):
+            return _create_on_gcs(path, data)
+        if path.startswith("s3://"):
+            return _create_on_s3(path, data)
+        if not is_local(path):
+            raise StorageError(f"{path!r}: this kind of storage cannot create a file only if absent; use a local path, gs:// or s3://")
+        temporary = _write_beside(path, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        _sync_folder(path)
+        return True
+
+
+def list_files(folder: str) -> dict[str, tuple[int, float]]:
+    """Every file below a folder: its path relative to the folder, with size in bytes and time of modification (epoch seconds)."""
+    found: dict[str, tuple[int, float]] = {}
+    if is_local(folder):
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                path = os.path.join(parent, name)
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.stat(path)
+                    found[os.path.relpath(path, folder).replace(os.sep, "/")] = status.st_size, status.st_mtime
+        return found
+    for match in _beam_filesystems().match([join(folder, "**")]):
+        for file in match.metadata_list:
+            found[file.path[len(folder.rstrip("/")) + 1 :]] = file.size_in_bytes, file.last_updated_in_seconds
+    return found
+
+
+def delete(path: str) -> None:
+    """Removes a file; one that is gone already is fine."""
+    with _storing(path):
+        if is_local(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        else:
+            _beam_filesystems().delete([path])
+
+
+def remove_empty_folders(folder: str) -> None:
+    """Removes folders without files below a local folder; object stores have none."""
+    if is_local(folder):
+        for parent, _, _ in os.walk(folder, topdown=False):
+            if parent != folder:
+                with contextlib.suppress(OSError):
+                    os.rmdir(parent)
+
+
+def _write_beside(path: str, data: bytes) -> str:
+    """Writes and syncs a temporary file in the folder of `path`, which is made if need be."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _sync_folder(path: str) -> None:
+    """Makes the entry of a new file survive a power cut."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _storing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        advice = {
+            errno.ENOSPC: "the disk is full: free some space and run again (`retrolabel gc` removes what killed builds left)",
+            errno.EDQUOT: "the quota is used up: free some space and run again",
+            errno.EROFS: "the file system is read-only",
+            errno.EACCES: "permission denied: the dataset's folder must be writable",
+            errno.EPERM: "permission denied: the dataset's folder must be writable",
+        }.get(error.errno or 0, str(error.strerror or error))
+        raise StorageError(f"cannot write {path!r}: {advice}") from None
+
+
+def _beam_filesystems() -> Any:
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
+
+
+def _create_on_gcs(path: str, data: bytes) -> bool:
+    from google.api_core.exceptions import PreconditionFailed
+    from google.cloud import storage
+
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    try:
+        storage.Client().bucket(bucket).blob(name).upload_from_string(data, if_generation_match=0)
+    except PreconditionFailed:
+        return False
+    return True
+
+
+def _create_on_s3(path: str, data: bytes) -> bool:
+    import boto3
+    from botocore.exceptions import ClientError
+
+    bucket, _, name = path.removeprefix("s3://").partition("/")
+    while True:
+        try:
+            boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            code = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if code == 409:  # another request on the same key was under way
+                continue
+            if code == 412:
+                return False
+            raise
+        return True
