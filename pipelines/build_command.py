@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import errno
 import json
-import logging
 import re
 import shutil
 import signal
@@ -65,7 +64,7 @@ def build_day(project: Project, date: datetime.date, complete_until: Mapping[str
         manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
         return Built(Published(head.version, head.parent, False, None), manifest, plan.root, time.monotonic() - started)
     progress.reset()
-    progress.add("reading", total_bytes=sum(file.size for file in inputs))
+    progress.add("reading", total_bytes=sum(file.size for file in inputs), all_shards=plan.shards)
     with _cleared(plan), _told_plainly():
         run_pipeline(plan, inputs, runner)
     published, manifest = _what_was_published(plan, head.version if head else 0)
@@ -181,7 +180,6 @@ def command(
     Exit codes: 0 published, or nothing to change; 2 the config is wrong; 3 the result may not be published;
     4 input is missing or changed; 5 another build won; 6 stored data is damaged; 7 storage is full or refuses.
     """
-    logging.getLogger().setLevel(logging.ERROR)
     days = _days(date, first, last)
     project = check_project(config)
     runner = choose_runner(beam_options)

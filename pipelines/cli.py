@@ -1,6 +1,8 @@
 """The `retrolabel` command: one subcommand per file of this folder, imported only when it is called."""
 
 import importlib
+import logging
+import os
 import sys
 from typing import Any
 
@@ -10,20 +12,20 @@ from retrolabel import __version__
 from retrolabel.schemas.errors import RetrolabelError
 
 COMMANDS = {
-    "build": "build_command",
-    "init": "init_command",
-    "check": "check_command",
-    "explain": "explain_command",
-    "show": "show_command",
-    "versions": "versions_command",
-    "rejects": "rejects_command",
-    "gc": "gc_command",
+    "build": "Build a day of a dataset and publish it as a new version.",
+    "init": "Look at logs, and write a config and contracts for them.",
+    "check": "Check a config, its contracts, SQL and paths; report every problem at once.",
+    "explain": "Show the steps of a build and its SQL.",
+    "show": "Show what is in a version of a dataset.",
+    "versions": "List the versions of a dataset.",
+    "rejects": "List the lines that were rejected, with reasons.",
+    "gc": "Remove what killed builds left.",
 }
-"""Each subcommand, in the order in which a user meets them, and the module of this folder that defines it as `command`."""
+"""Each subcommand, in the order in which a user meets them; its module is `<name>_command` and calls it `command`."""
 
 
 class _Commands(click.Group):
-    """Loads a subcommand when it is asked for: importing Beam takes a second that `--help` need not."""
+    """Loads a subcommand when it is called: importing Beam takes a second that `--help` need not."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -31,18 +33,44 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"retrolabel.pipelines.{COMMANDS[cmd_name]}").command
+        logging.getLogger().setLevel(logging.ERROR)  # Beam warns, when it is imported, of what a user has no use for
+        command: click.Command = importlib.import_module(f"retrolabel.pipelines.{cmd_name}_command").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except RetrolabelError as error:
-            click.secho(f"error: {error}", fg="red" if sys.stderr.isatty() else None, err=True)
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
             ctx.exit(error.exit_code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="retrolabel")
+def commands() -> None:
+    """Turn the logs you already have into labelled, versioned training data.
+
+    \b
+    Shell completion: eval "$(_RETROLABEL_COMPLETE=bash_source retrolabel)"   (or zsh_source, fish_source)
+    """
+
+
 def main() -> None:
-    """Turn the logs you already have into labelled, versioned training data."""
+    """Runs the command line, and ends the process without the exit handlers of native libraries.
+
+    What is published is published: a library that crashes while it is taken down must not make a good build look failed.
+    """
+    code = 1
+    try:
+        commands(prog_name="retrolabel")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

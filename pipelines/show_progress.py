@@ -6,11 +6,12 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from retrolabel.pipelines.summary import size_of
 from retrolabel.transforms.progress import progress
 
 _READING_SHARE = 0.6
@@ -49,7 +50,7 @@ def _live(day: datetime.date) -> Iterator[None]:
 
         def update() -> None:
             seconds = max(time.monotonic() - started, 1e-9)
-            told = f"{_size(progress['bytes'])} · {progress['lines']:,} lines · {_size(progress['bytes'] / seconds)}/s"
+            told = f"{size_of(progress['bytes'])} · {progress['lines']:,} lines · {size_of(progress['bytes'] / seconds)}/s"
             if progress["rejected"]:
                 told += f" · {progress['rejected']:,} rejected"
             display.update(task, completed=_share_done(), description=f"{day} {progress.stage}", told=told)
@@ -64,22 +65,14 @@ def _share_done() -> float:
     return _READING_SHARE * min(read, 1.0) + (1 - _READING_SHARE) * min(shards, 1.0)
 
 
-def _size(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
-
-
 @contextlib.contextmanager
-def _ticking(seconds: float, tick: object) -> Iterator[None]:
+def _ticking(seconds: float, tick: Callable[[], None]) -> Iterator[None]:
     """Calls a function every so often until the block ends."""
     over = threading.Event()
 
     def run() -> None:
         while not over.wait(seconds):
-            tick()  # type: ignore[operator]
+            tick()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -28,8 +28,23 @@ def render_summary(manifest: DayManifest, published: Published, root: str, secon
     size = sum(part.bytes for part in manifest.files)
     took = f" in {seconds:,.1f} s" if seconds is not None else ""
     place = os.path.relpath(root) if "://" not in root and not os.path.relpath(root).startswith("..") else root
-    lines += ["", f"{place}@{published.version}: {len(manifest.files):,} files, {size / 1e6:,.1f} MB{took}"]
+    lines += ["", f"{place}@{published.version}: {len(manifest.files):,} files, {size_of(size)}{took}"]
     return "\n".join(lines)
+
+
+def in_order(manifest: DayManifest) -> dict[str, Any]:
+    """The splits in the order of the config."""
+    names = (manifest.config.get("split") or {}).get("parts", {})
+    return {name: manifest.splits[name] for name in (*names, *manifest.splits) if name in manifest.splits}
+
+
+def size_of(count: float) -> str:
+    """A number of bytes as people say it."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
 
 
 def _headline(manifest: DayManifest, published: Published) -> str:
@@ -44,7 +59,7 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
     counts = manifest.accounting[_PREDICTIONS]
     yield f"  {total:,} examples of {counts.unique:,} predictions"
     width = max(map(len, manifest.splits), default=0)
-    for name, split in manifest.splits.items():
+    for name, split in in_order(manifest).items():
         labels = ", ".join(f"{label} {balance(found, split['rows'])}" for label, found in split["labels"].items())
         yield f"    {name:<{width}}  {split['rows']:>12,}  {labels}"
     if counts.immature:
@@ -72,7 +87,7 @@ def _source(name: str, manifest: DayManifest) -> Iterator[str]:
     counts = manifest.accounting[name]
     files = [file for file in manifest.inputs if file.source == name]
     size = sum(file.bytes for file in files)
-    yield f"  {name}: {counts.lines:,} lines in {len(files):,} {'file' if len(files) == 1 else 'files'}, {size / 1e6:,.1f} MB"
+    yield f"  {name}: {counts.lines:,} lines in {len(files):,} {'file' if len(files) == 1 else 'files'}, {size_of(size)}"
     yield from (f"    {told}" for told in _flow(name, counts))
     for example in manifest.rejected_examples:
         if example.source == name:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from retrolabel.pipelines.summary import balance
+from retrolabel.pipelines.summary import balance, in_order
 from retrolabel.schemas.manifest import VersionRecord
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import VERSIONS, read_day_manifest, read_version, record_path, split_name, version_numbers
@@ -39,14 +39,14 @@ def _describe(root: str, record: VersionRecord, created: datetime.datetime) -> d
     return {
         "version": record.version, "parent": record.parent, "date": record.date, "days": len(record.days), "examples": rows,
         "immature": manifest.accounting["predictions"].immature, "splits": {name: split["rows"] for name, split in manifest.splits.items()},
-        "labels": {name: split["labels"] for name, split in manifest.splits.items()},
+        "labels": {name: split["labels"] for name, split in in_order(manifest).items()},
         "changes": record.changes, "created": created.isoformat(timespec="seconds"),
     }  # fmt: skip
 
 
 def _line(told: dict[str, Any]) -> str:
-    first = next(iter(told["labels"].values()), {})
-    labels = ", ".join(f"{name} {balance(label, label.get('rows') or 0)}" for name, label in first.items())
+    part, found = next(iter(told["labels"].items()), ("", {}))
+    labels = ", ".join(f"{name} {balance(label, label.get('rows') or 0)}" for name, label in found.items())
     changes = told["changes"]
     if changes is None:
         change = "first build of the day"
@@ -54,6 +54,5 @@ def _line(told: dict[str, Any]) -> str:
         changed = sum(label["changed"] for label in changes["labels"].values())
         change = f"+{changes['examples_added']:,} -{changes['examples_removed']:,} examples, {changed:,} labels changed"
     moment = told["created"][:16].replace("T", " ")
-    part = next(iter(told["labels"]), "")
     return (f"{told['version']:>6}  {told['date']}  {told['examples']:>12,} examples  {told['immature'] or 0:>9,} immature  {change};"
             f" {part}: {labels}  ({moment})")  # fmt: skip

@@ -137,6 +137,17 @@ def _compressed_blocks(stretch: Input, stored: BinaryIO) -> Iterator[Block]:
     )
 
 
+def sample_lines(path: str, count: int) -> list[bytes]:
+    """The first lines of a file that are not blank, decompressed, in bounded memory; a line that is cut off is left out."""
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+        compression = compression_of(stored.read(4))
+        stored.seek(0)
+        data = _Whole(_decompressed(_Checksummed(stored), compression) if compression else stored).read(BLOCK_BYTES)
+    data = data.removeprefix(_BOM)
+    whole = data if len(data) < BLOCK_BYTES else data[: data.rfind(b"\n") + 1]
+    return [line for line in whole.split(b"\n") if line.strip()][:count]
+
+
 class _Checksummed(io.RawIOBase):
     """Keeps count and checksum of what is read through it."""
 

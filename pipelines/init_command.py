@@ -1,0 +1,270 @@
+"""`retrolabel init`: from logs to a config that builds, with every guess told."""
+
+import collections
+import dataclasses
+import datetime
+import json
+import os
+import re
+from collections.abc import Sequence
+
+import click
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from retrolabel.schemas.errors import ConfigError, InputError
+from retrolabel.schemas.reject import Rejected
+from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.kernels.infer import (
+    Guess,
+    Join,
+    Sampled,
+    contract_text,
+    find_group,
+    find_id,
+    find_joins,
+    infer_fields,
+    rank_times,
+)
+from retrolabel.transforms.read import sample_lines
+
+LINES = 2000
+"""Sampled of each file."""
+
+FILES = 20
+"""Sampled of each source, spread over their names."""
+
+ENOUGH = 20
+"""Joined pairs in the sample from which their delays are believed."""
+
+_WINDOWS = (("1h", 3600), ("24h", 86_400), ("7d", 604_800))
+
+
+@dataclasses.dataclass
+class SourceGuess:
+    """What was found out about one source."""
+
+    name: str
+    patterns: tuple[str, ...]
+    format: str
+    confidence: float
+    sampled: Sampled
+    files: int
+    unread: int
+    """Sampled lines that the format cannot read."""
+    time: str
+    key: tuple[str, ...] = ()
+    join: Join | None = None
+    id: str | None = None
+    window: str = "24h"
+    evidence: str = ""
+
+
+@click.command()
+@click.option("--predictions", multiple=True, required=True, metavar="GLOB", help="Logs of predictions.")
+@click.option("--outcomes", multiple=True, required=True, metavar="[NAME=]GLOB", help="Logs of what happened; a name for each kind.")
+@click.option("--dataset", default="examples", show_default=True, help="The name of the dataset.")
+@click.option("--directory", default=".", show_default=True, type=click.Path(file_okay=False), help="Where config and contracts are written.")
+@click.option("--config", "config_name", default="retrolabel.yaml", show_default=True, help="The name of the config file.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def command(
+    predictions: tuple[str, ...], outcomes: tuple[str, ...], dataset: str, directory: str, config_name: str, force: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Look at samples of real logs, and write a config and contracts that build at once.
+
+    It asks nothing, and says what it guessed and how sure it is. No value of the logs is written anywhere.
+
+    \b
+    Examples:
+      retrolabel init --predictions 'logs/serving/*.log*' --outcomes 'logs/clicks/*.log*'
+      retrolabel init --predictions 'serving/*.json' --outcomes click='clicks/*.log' --outcomes purchase='shop/*.json'
+    """
+    served = look_at("predictions", predictions)
+    named: dict[str, list[str]] = collections.defaultdict(list)
+    for text in outcomes:
+        name, equals, pattern = text.rpartition("=")
+        named[name if equals else _default_name(pattern)].append(pattern)
+    happened = [look_at(name, patterns) for name, patterns in named.items()]
+    for outcome in happened:
+        _join(served, outcome)
+    written = _files(served, happened, dataset, directory, config_name)
+    there = [path for path in written if os.path.exists(path)]
+    if there and not force:
+        raise ConfigError(f"{', '.join(there)} exist already; --force overwrites them, --directory puts them elsewhere")
+    os.makedirs(directory, exist_ok=True)
+    for path, text in written.items():
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    config = os.path.join(directory, config_name)
+    if as_json:
+        found = {source.name: _as_json(source) for source in (served, *happened)}
+        click.echo(json.dumps({"config": config, "files": sorted(written), "sources": found, "date": _day(served)}))
+        return
+    for source in (served, *happened):
+        _tell(source)
+    click.echo(f"wrote {', '.join(sorted(written))}")
+    click.echo(f"\nnext: retrolabel check {config}\n      retrolabel build {config} --date {_day(served)}")
+
+
+def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
+    """Samples one source, and infers its format, fields and event time.
+
+    Raises:
+        InputError: there are no files, no format fits, or no line has a time.
+    """
+    try:
+        matches = FileSystems.match(list(patterns))
+    except BeamIOError as error:
+        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {error}") from None
+    paths = sorted({file.path for match in matches for file in match.metadata_list if file.size_in_bytes})
+    if not paths:
+        raise InputError(f"{name}: no file matches {', '.join(patterns)}, or all are empty")
+    chosen = sorted({paths[round(n * (len(paths) - 1) / max(FILES - 1, 1))] for n in range(FILES)})
+    lines = [line for path in chosen for line in sample_lines(path, LINES)]
+    fits = {found.name: found.sniff(lines[:500]) for found in FORMATS.values()} if lines else {}
+    best = max(fits, key=lambda found: fits[found], default="")
+    if not fits or fits[best] < 0.25:
+        shares = ", ".join(f"{found} {share:.0%}" for found, share in fits.items())
+        raise InputError(f"{name}: no format fits the lines of {chosen[0]} ({shares or 'there are none'}); there are {', '.join(FORMATS)}")
+    records, unread = [], 0
+    for line in lines:
+        try:
+            records.append(FORMATS[best].record(line))
+        except Rejected:
+            unread += 1
+    sampled = infer_fields(records)
+    times = rank_times(sampled)
+    if not times:
+        raise InputError(f"{name}: no timestamp is in every line of the sample; name one by writing the contract by hand (docs/reference.md)")
+    confidence = min(1.0, fits[best] / (0.5 if best == "json" else 0.9))
+    return SourceGuess(name, tuple(patterns), best, confidence, sampled, len(paths), unread, times[0].field.name)
+
+
+def _default_name(pattern: str) -> str:
+    """The last word of a path that says something, in the singular."""
+    for word in reversed(re.findall(r"[A-Za-z]{3,}", os.path.splitext(pattern)[0])):
+        if word.lower() not in ("log", "logs", "json", "jsonl", "gz", "zst", "data", "var", "tmp", "date"):
+            return word.lower().removesuffix("s") if len(word) > 3 else word.lower()
+    return "outcome"
+
+
+def _join(served: SourceGuess, outcome: SourceGuess) -> None:
+    """Finds the key, the id and the window of an outcome."""
+    joins = find_joins(served.sampled, outcome.sampled)
+    if not joins:
+        raise InputError(f"{outcome.name}: no field of its sample shares a value with the predictions'; do the logs cover the same days?")
+    best = joins[0]
+    outcome.join, outcome.key = best, best.key
+    outcome.id = find_id(outcome.sampled, best.key)
+    if not served.key:
+        served.key = best.prediction_key if best.unique > 0.9 else _unique_key(served.sampled) or best.prediction_key
+    times = dict(zip(zip(*(served.sampled.values(name) for name in best.prediction_key), strict=True), served.sampled.values(served.time),
+                     strict=True))  # fmt: skip
+    delays = sorted(
+        (moment - times[row]) / 1e6
+        for row, moment in zip(zip(*(outcome.sampled.values(name) for name in best.key), strict=True), outcome.sampled.values(outcome.time),
+                               strict=True)
+        if row in times and moment is not None and times[row] is not None and moment >= times[row]
+    )  # fmt: skip
+    if len(delays) >= ENOUGH:
+        late = delays[min(len(delays) - 1, int(0.99 * len(delays)))]
+        outcome.window = next((word for word, seconds in _WINDOWS if late < seconds), "7d")
+        outcome.evidence = f"99 % of {len(delays):,} joined pairs come within {datetime.timedelta(seconds=round(late))}"
+
+
+def _unique_key(sampled: Sampled) -> tuple[str, ...]:
+    found = find_id(sampled, ())
+    return (found,) if found else ()
+
+
+def _fields(source: SourceGuess, required: Sequence[str]) -> list[Guess]:
+    """The fields with time and key as the contract needs them: never null."""
+    return [
+        dataclasses.replace(guess, field=dataclasses.replace(guess.field, nullable=False, missing=())) if guess.field.name in required else guess
+        for guess in source.sampled.guesses
+    ]
+
+
+def _files(served: SourceGuess, happened: Sequence[SourceGuess], dataset: str, directory: str, config_name: str) -> dict[str, str]:
+    """The text of every file to write."""
+    files = {}
+    for source in (served, *happened):
+        required = (source.time, *(served.key if source is served else ()))
+        contract = contract_text(source.name.title().replace("_", ""), [guess.field for guess in _fields(source, required)])
+        entries = ",\n    ".join(json.dumps(entry, ensure_ascii=False) for entry in contract.pop("fields"))
+        files[os.path.join(directory, f"{source.name}.avsc")] = f'{json.dumps(contract)[:-1]}, "fields": [\n    {entries}\n]}}\n'
+    files[os.path.join(directory, config_name)] = _config(served, happened, dataset, directory)
+    return files
+
+
+def _config(served: SourceGuess, happened: Sequence[SourceGuess], dataset: str, directory: str) -> str:
+    lines = [f"dataset: {dataset}", "predictions:", *_source(served, directory, "  ")]
+    lines.append("outcomes:")
+    for outcome in happened:
+        lines += [f"  {outcome.name}:", *_source(outcome, directory, "    ")]
+        if outcome.id:
+            lines.append(f"    id: {outcome.id}")
+        if outcome.join and outcome.join.prediction_key != outcome.key:
+            lines.append(f"    prediction_key: {_names(outcome.join.prediction_key)}")
+        for guess in outcome.sampled.guesses:
+            if guess.field.name in ("kind", "event", "type", "action", "event_type") and guess.field.kind == "string" and guess.distinct > 1:
+                lines.append(f"    # where: {guess.field.name} = '…'     # it has {guess.distinct} values in the sample; choose the ones that count")
+    lines.append("labels:")
+    for outcome in happened:
+        label = outcome.name if outcome.name not in {guess.field.name for guess in served.sampled.guesses} else f"{outcome.name}_label"
+        told = f"   # {outcome.evidence}" if outcome.evidence else ""
+        lines.append(f"  {label}: {{outcome: {outcome.name}, window: {outcome.window}, value: any}}{told}")
+    group = find_group(served.sampled) or served.key[0]
+    lines.append(f"split: {{by: {group}, parts: {{train: 0.8, eval: 0.1, test: 0.1}}}}")
+    lines.append("output: {path: datasets, format: parquet}")
+    return "\n".join(lines) + "\n"
+
+
+def _source(source: SourceGuess, directory: str, indent: str) -> list[str]:
+    paths = [pattern if "://" in pattern or os.path.isabs(pattern) else os.path.relpath(pattern, directory) for pattern in source.patterns]
+    path = json.dumps(paths[0]) if len(paths) == 1 else json.dumps(paths)
+    return [f"{indent}{line}" for line in (f"format: {source.format}", f"path: {path}", f"schema: {source.name}.avsc",
+                                           f"key: {_names(source.key)}", f"time: {source.time}")]  # fmt: skip
+
+
+def _names(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+def _day(served: SourceGuess) -> str:
+    """The day of most sampled predictions."""
+    days = collections.Counter(moment // 86_400_000_000 for moment in served.sampled.values(served.time) if moment is not None)
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=days.most_common(1)[0][0])).isoformat()
+
+
+def _tell(source: SourceGuess) -> None:
+    records = len(source.sampled.records)
+    click.echo(f"{source.name}: {source.format} ({source.confidence:.0%} sure), {records:,} lines sampled of {source.files:,} files")
+    if source.unread:
+        click.echo(f"  {source.unread:,} sampled lines cannot be read as {source.format}; a build will reject such lines")
+    click.echo(f"  time: {source.time}    key: {_names(source.key)}" + (f"    id: {source.id}" if source.id else ""))
+    if source.join:
+        click.echo(f"  {source.join.found:.1%} of the sampled {source.name} lines find their prediction in the sample, "
+                   f"by {_names(source.join.key)} = {_names(source.join.prediction_key)}")  # fmt: skip
+    if source.evidence:
+        click.echo(f"  window: {source.window}: {source.evidence}")
+    width = max(len(guess.field.name) for guess in source.sampled.guesses)
+    for guess in source.sampled.guesses:
+        kind = f"array of {guess.field.kind}" if guess.field.repeated else guess.field.kind
+        unit = f" ({guess.field.time_unit})" if guess.field.time_unit else ""
+        may = "may be null" if guess.field.nullable and guess.field.name not in (source.time, *source.key) else "required"
+        doubts = f"   ? {'; '.join(guess.doubts)}" if guess.doubts else ""
+        click.echo(f"    {guess.field.name:<{width}}  {kind + unit:<16} {may:<11} {guess.present / max(records, 1):>6.1%} present{doubts}")
+    if source.sampled.left_out:
+        click.echo(f"    left out: {', '.join(source.sampled.left_out)}")
+
+
+def _as_json(source: SourceGuess) -> dict[str, object]:
+    return {
+        "format": source.format, "confidence": round(source.confidence, 3), "files": source.files, "lines": len(source.sampled.records),
+        "time": source.time, "key": list(source.key), "id": source.id, "window": source.window if source.join else None,
+        "found": round(source.join.found, 4) if source.join else None,
+        "fields": [{"name": guess.field.name, "kind": guess.field.kind, "nullable": guess.field.nullable, "present": guess.present,
+                    "doubts": list(guess.doubts)} for guess in source.sampled.guesses],
+    }  # fmt: skip

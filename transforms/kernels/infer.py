@@ -1,0 +1,284 @@
+"""What a sample of log lines tells of a source: its fields, their types, its event time, its keys."""
+
+import dataclasses
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from retrolabel.schemas.contract import Field, Kind, TimeUnit
+from retrolabel.schemas.reject import Rejected
+from retrolabel.transforms.kernels.coerce import coerce_column, coerce_value
+
+Path = tuple[str, ...]
+Record = Mapping[str, Any]
+
+MOST_FIELDS = 200
+"""More leaves than this are a map with changing keys rather than fields."""
+
+PLACEHOLDERS = ("", "N/A", "n/a", "NA", "null", "NULL", "None", "-", "NaN", "nan", "unknown")
+"""Strings that stand for "not measured" among numbers."""
+
+PLUMBING = re.compile(r"(@version|@metadata.*|host(name)?|tags?|logger.*|level|severity|pid|program|path|type|thread.*|agent|ecs.*)$", re.I)
+"""Fields that shippers add about themselves; left out of a contract when they say the same in every line."""
+
+_TIME_NAMES = ("event_time", "@timestamp", "timestamp", "time", "ts", "at", "date", "created_at", "occurred_at")
+_ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|request|prediction|impression)(_|$)|insertid", re.I)
+_EPOCHS: tuple[tuple[float, float, TimeUnit], ...] = (
+    (9.4e8, 4.2e9, "s"), (9.4e11, 4.2e12, "ms"), (9.4e14, 4.2e15, "us"), (9.4e17, 4.2e18, "ns"),
+)  # fmt: skip
+"""Epoch numbers of the years 2000 to 2100."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """A field, and what is not sure about it."""
+
+    field: Field
+    present: int
+    """In how many of the sampled lines it has a value."""
+    distinct: int
+    doubts: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """What a sample of a source shows."""
+
+    records: Sequence[Record]
+    guesses: Sequence[Guess]
+    left_out: Sequence[str]
+    """Paths of fields that say the same in every line, or are too many."""
+
+    def values(self, name: str) -> list[Any]:
+        """The values of a field as the contract reads them; None where there is none, or it cannot be read."""
+        (guess,) = (guess for guess in self.guesses if guess.field.name == name)
+        nullable = dataclasses.replace(guess.field, nullable=True)
+        return [_value(record, nullable) for record in self.records]
+
+
+def infer_fields(records: Sequence[Record]) -> Sampled:
+    """Infers the fields of a source from sampled records.
+
+    A field is required only if every one of at least 200 records has it; a sample cannot prove more.
+    """
+    leaves: dict[Path, list[Any]] = defaultdict(list)
+    for record in records:
+        for path, value in _leaves(record, ()):
+            leaves[path].append(value)
+    left_out = []
+    if len(leaves) > MOST_FIELDS:
+        common = {path for path, _ in Counter({path: len(values) for path, values in leaves.items()}).most_common(MOST_FIELDS)}
+        left_out.append(f"{len(leaves) - MOST_FIELDS} rarer fields: this looks like a map with changing keys")
+        leaves = defaultdict(list, {path: values for path, values in leaves.items() if path in common})
+    guesses, taken = [], {"split", "weight"}
+    for path, values in leaves.items():
+        if PLUMBING.fullmatch(".".join(path)) and len({str(value) for value in values}) == 1:
+            left_out.append(".".join(path))
+            continue
+        guesses.append(_guess(path, values, len(records), _name(path, taken)))
+    return Sampled(records, guesses, left_out)
+
+
+def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict) and value and len(path) < 8:
+        for key, below in value.items():
+            if key:
+                yield from _leaves(below, (*path, key))
+    elif path and not isinstance(value, dict):
+        yield path, value
+
+
+def _name(path: Path, taken: set[str]) -> str:
+    """A valid name, unique whatever its case, made of the last keys of the path that make it so."""
+    for depth in range(1, len(path) + 1):
+        name = re.sub(r"\W+", "_", "_".join(path[-depth:])).strip("_").lower() or "field"
+        name = f"f_{name}" if name[0].isdigit() else name
+        if name not in taken:
+            break
+    for number in itertools.count(2):
+        if name not in taken:
+            break
+        name = f"{name.rstrip('0123456789')}{number}"
+    taken.add(name)
+    return name
+
+
+def _guess(path: Path, values: Sequence[Any], records: int, name: str) -> Guess:
+    found = [value for value in values if value is not None]
+    items = [item for value in found for item in (value if isinstance(value, list) else [value])]
+    repeated = bool(found) and all(isinstance(value, list) for value in found)
+    doubts: list[str] = []
+    missing: tuple[str, ...] = ()
+    unit: TimeUnit | None = None
+    kinds = {_kind(item) for item in items}
+    kind: Kind = "string"
+    if not items:
+        doubts.append("always null in the sample: taken for a string")
+    elif kinds == {"boolean"}:
+        kind = "boolean"
+    elif kinds <= {"long", "double"}:
+        kind = "double" if "double" in kinds else "long"
+        unit = None if repeated else _epoch_unit(path[-1], items)
+        kind = "timestamp" if unit else kind
+    elif kinds == {"string"}:
+        if not repeated and _all_times(items):
+            kind = "timestamp"
+    elif kinds <= {"long", "double", "string"} and not repeated:
+        words = {item for item in items if isinstance(item, str)}
+        if words <= set(PLACEHOLDERS):
+            kind = "double" if "double" in kinds else "long"
+            missing = tuple(sorted(words))
+            doubts.append(f"{', '.join(map(repr, missing))} taken for missing")
+        else:
+            doubts.append("numbers and text mixed: taken for a string")
+    else:
+        doubts.append(f"{' and '.join(sorted(kinds))} mixed: taken for a string; lines of another kind will be rejected")
+        repeated = False
+    full = len(found) == records
+    nullable = bool(missing) or not (full and (records >= 200))
+    field = Field(name, kind, path, nullable, repeated, missing, unit)
+    return Guess(field, len(found), len({str(value) for value in found}), tuple(doubts))
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "boolean", int: "long", float: "double", str: "string"}
+    return names.get(type(value), "object")
+
+
+def _epoch_unit(name: str, numbers: Sequence[float]) -> TimeUnit | None:
+    if not re.search(r"time|date|(^|_)(ts|at|when)($|_)", name, re.I):
+        return None
+    low, high = min(numbers), max(numbers)
+    return next((unit for least, most, unit in _EPOCHS if least <= low and high <= most), None)
+
+
+def _all_times(texts: Sequence[str]) -> bool:
+    if not all(len(text) >= 8 and text[:4].isdigit() and text[4] == "-" for text in texts):
+        return False
+    _, doubtful = coerce_column(pa.array(texts), Field("t", "timestamp", ("t",), True), "UTC")
+    return doubtful is None
+
+
+def _value(record: Record, field: Field) -> Any:
+    value: Any = record
+    for key in field.path:
+        value = value.get(key) if isinstance(value, dict) else None
+    try:
+        return coerce_value(value, field, "UTC")
+    except Rejected:
+        return None
+
+
+# Event time and keys
+
+
+def rank_times(sampled: Sampled) -> list[Guess]:
+    """The timestamps that every line has, the likeliest event time first: by name, then by their order in the file."""
+    candidates = [guess for guess in sampled.guesses if guess.field.kind == "timestamp" and guess.present == len(sampled.records)]
+
+    def rank(guess: Guess) -> tuple[int, float]:
+        last = guess.field.path[-1].lower()
+        precise = guess.distinct / max(len(sampled.records), 1)
+        return (_TIME_NAMES.index(last) if last in _TIME_NAMES else len(_TIME_NAMES), -precise)
+
+    # A time of a whole second, such as the wrapping's, loses to a finer one of a plausible name.
+    best = sorted(candidates, key=rank)
+    finest = max((guess.distinct for guess in best), default=0)
+    fine = [guess for guess in best if guess.distinct >= 0.9 * finest]
+    return fine + [guess for guess in best if guess not in fine]
+
+
+@dataclasses.dataclass(frozen=True)
+class Join:
+    """A key by which outcomes find their predictions."""
+
+    key: tuple[str, ...]
+    """The outcome's fields."""
+    prediction_key: tuple[str, ...]
+    found: float
+    """The share of sampled outcomes whose key occurs among the sampled predictions."""
+    unique: float
+    """Distinct keys per sampled prediction."""
+
+
+def find_joins(predictions: Sampled, outcomes: Sampled) -> list[Join]:
+    """The keys that outcomes and predictions share, the most convincing first.
+
+    Single fields are measured by the overlap of their values, whatever their names; pairs of fields of equal names are tried where
+    no single field tells predictions apart.
+    """
+    mine, theirs = (_key_values(sampled) for sampled in (outcomes, predictions))
+    joins = []
+    for (key, values), (other, others) in itertools.product(mine.items(), theirs.items()):
+        joins += _join((key,), [values], (other,), [others])
+    if not any(join.unique > 0.9 and join.found > 0.2 for join in joins):
+        shared = [name for name in mine if name in theirs]
+        for pair in itertools.combinations(shared, 2):
+            joins += _join(pair, [mine[name] for name in pair], pair, [theirs[name] for name in pair])
+    return sorted(joins, key=lambda join: (-round(min(join.unique, 1) * join.found, 2), join.key != join.prediction_key,
+                                           not _ID_NAME.search(join.key[0]), len(join.key), join.key))  # fmt: skip
+
+
+def _key_values(sampled: Sampled) -> dict[str, list[Any]]:
+    names = [guess.field.name for guess in sampled.guesses
+             if guess.field.kind in ("string", "long") and not guess.field.repeated and guess.present and guess.distinct > 1]  # fmt: skip
+    return {name: sampled.values(name) for name in names}
+
+
+def _join(key: tuple[str, ...], values: list[list[Any]], other: tuple[str, ...], others: list[list[Any]]) -> Iterable[Join]:
+    known = [row for row in zip(*others, strict=True) if None not in row]
+    asked = [row for row in zip(*values, strict=True) if None not in row]
+    if not known or not asked or {type(value) for value in known[0]} != {type(value) for value in asked[0]}:
+        return
+    there = set(known)
+    found = sum(row in there for row in asked) / len(asked)
+    if found:
+        yield Join(key, other, found, len(there) / len(known))
+
+
+def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
+    """A field, not the join key, that tells events apart even if some were delivered twice."""
+    for guess in sampled.guesses:
+        name = guess.field.name
+        if guess.field.kind not in ("string", "long") or guess.field.repeated or name in key or not _ID_NAME.search(name):
+            continue
+        if guess.present == len(sampled.records) and guess.distinct >= 0.8 * len(sampled.records):
+            return name
+    return None
+
+
+def find_group(sampled: Sampled) -> str | None:
+    """A field that names a person or a session, by which to split."""
+    for pattern in (r"user(_?id)?", r"(customer|visitor|member|account|client)(_?id)?", r"session(_?id)?"):
+        for guess in sampled.guesses:
+            if re.fullmatch(pattern, guess.field.name) and guess.field.kind in ("string", "long") and not guess.field.repeated:
+                return guess.field.name
+    return None
+
+
+def avro_type(field: Field) -> Any:
+    """The Avro type of an inferred field."""
+    plain: Any = {"type": "long", "logicalType": "timestamp-micros"} if field.kind == "timestamp" else field.kind
+    if field.repeated:
+        plain = {"type": "array", "items": plain}
+    return ["null", plain] if field.nullable else plain
+
+
+def contract_text(name: str, fields: Sequence[Field]) -> dict[str, Any]:
+    """The contract, as the JSON of an Avro schema."""
+    entries = []
+    for field in fields:
+        entry: dict[str, Any] = {"name": field.name, "type": avro_type(field)}
+        path = ".".join(f'"{key}"' if re.search(r'[."]', key) else key for key in field.path)
+        if path != field.name:
+            entry["path"] = path
+        if field.missing:
+            entry["missing"] = list(field.missing)
+        if field.time_unit:
+            entry["time_unit"] = field.time_unit
+        entries.append(entry)
+    return {"type": "record", "name": name, "fields": entries}
