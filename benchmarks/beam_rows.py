@@ -1,6 +1,6 @@
 """The same join as one build, as Beam's own examples would write it: a dict a row, CoGroupByKey. No statistics.
 
-    python benchmarks/beam_rows.py DATA OUTPUT
+python benchmarks/beam_rows.py DATA OUTPUT
 """
 
 import datetime
@@ -40,7 +40,9 @@ def write(keyed):
 
 
 def tell(totals):
-    (output / "counts.json").write_text(json.dumps([sum(rows for rows, _ in totals), sum(clicked for _, clicked in totals)]))
+    (output / "counts.json").write_text(
+        json.dumps([sum(rows for rows, _ in totals), sum(clicked for _, clicked in totals)])
+    )
 
 
 with beam.Pipeline(runner="FnApiRunner") as pipeline:

@@ -56,7 +56,9 @@ def measure(command: list[str]) -> tuple[dict[str, float], str]:
     watcher.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed with {process.returncode}")
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory": peak[0] / 1e6}, text.strip().splitlines()[-1]
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory": peak[0] / 1e6}, text.strip().splitlines()[
+        -1
+    ]
 
 
 def run(contender: str, data: pathlib.Path) -> tuple[dict[str, float], list[int]]:
@@ -64,10 +66,20 @@ def run(contender: str, data: pathlib.Path) -> tuple[dict[str, float], list[int]
     with tempfile.TemporaryDirectory(dir=data.parent, prefix="out-") as output:
         if contender == "retrolabel":
             (data / "bench.yaml").write_text(CONFIG.format(output=output))
-            command = [str(pathlib.Path(sysconfig.get_path("scripts")) / "retrolabel"), "build", str(data / "bench.yaml"), "--date", str(DAY), "--json"]
+            command = [
+                str(pathlib.Path(sysconfig.get_path("scripts")) / "retrolabel"),
+                "build",
+                str(data / "bench.yaml"),
+                "--date",
+                str(DAY),
+                "--json",
+            ]
             figures, text = measure(command)
             splits = json.loads(text)["splits"].values()
-            return figures, [sum(split["rows"] for split in splits), sum(split["labels"]["clicked"]["values"]["true"] for split in splits)]
+            return figures, [
+                sum(split["rows"] for split in splits),
+                sum(split["labels"]["clicked"]["values"]["true"] for split in splits),
+            ]
         script = HERE / ("beam_rows.py" if contender == "beam_rows" else f"{contender}_script.py")
         figures, text = measure([sys.executable, str(script), str(data), str(pathlib.Path(output) / "result")])
         return figures, json.loads(text)
@@ -99,12 +111,21 @@ def main() -> None:
             else:
                 answers[name] = answer
             results[name].append(figures)
-            print(f"round {number + 1} {name}: " + ", ".join(f"{key} {value:,.1f}" for key, value in figures.items()), file=sys.stderr)
+            print(
+                f"round {number + 1} {name}: " + ", ".join(f"{key} {value:,.1f}" for key, value in figures.items()),
+                file=sys.stderr,
+            )
     if len({tuple(answer) for answer in answers.values()}) > 1:
         raise SystemExit(f"the contenders disagree: {answers}")
-    medians = {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in results.items()}
+    medians = {
+        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in results.items()
+    }
     if arguments.json:
-        print(json.dumps({"rows": arguments.rows, "medians": medians, "examples_and_clicked": next(iter(answers.values()), None)}))
+        print(
+            json.dumps(
+                {"rows": arguments.rows, "medians": medians, "examples_and_clicked": next(iter(answers.values()), None)}
+            )
+        )
         return
     base = medians.get("duckdb")
     print(f"{arguments.rows:,} predictions, medians of {arguments.rounds} rounds; examples and clicked: {answers}")

@@ -40,10 +40,25 @@ con.execute("DROP TABLE u")
 columns = [(name, kind) for name, kind, *_ in con.execute("DESCRIBE e").fetchall() if name != "part"]
 statistics = []
 for name, kind in columns:
-    value = f'strlen("{name}")' if kind == "VARCHAR" else f'epoch_us("{name}")' if kind.startswith("TIMESTAMP") else f'"{name}"::DOUBLE'
-    statistics += [f'count("{name}")', f"avg({value})", f"stddev_pop({value})", f"min({value})", f"max({value})", f"count(*) FILTER ({value} = 0)"]
+    value = (
+        f'strlen("{name}")'
+        if kind == "VARCHAR"
+        else f'epoch_us("{name}")'
+        if kind.startswith("TIMESTAMP")
+        else f'"{name}"::DOUBLE'
+    )
+    statistics += [
+        f'count("{name}")',
+        f"avg({value})",
+        f"stddev_pop({value})",
+        f"min({value})",
+        f"max({value})",
+        f"count(*) FILTER ({value} = 0)",
+    ]
 found = con.execute(f"SELECT {', '.join(statistics)} FROM e").fetchall()[0]
 (output / "statistics.json").write_text(json.dumps(found, default=str))
 for split, condition in (("train", "part < 8"), ("eval", "part = 8"), ("test", "part = 9")):
-    con.execute(f"COPY (SELECT * EXCLUDE (part) FROM e WHERE {condition}) TO '{output}/{split}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+    con.execute(
+        f"COPY (SELECT * EXCLUDE (part) FROM e WHERE {condition}) TO '{output}/{split}.parquet' (FORMAT parquet, COMPRESSION zstd)"
+    )
 print(json.dumps(con.execute("SELECT count(*), count(*) FILTER (clicked) FROM e").fetchall()[0]))

@@ -82,9 +82,13 @@ def generate(rows: int, folder: pathlib.Path) -> None:
     prediction = [{"name": "event_time", "type": _TIMESTAMP, "path": "time"}]
     prediction += [{"name": name, "type": kind} for name, kind in
                    (("prediction_id", "string"), ("user_id", "string"), ("score", "double"), ("model_version", "string"))]  # fmt: skip
-    prediction += [{"name": name, "type": ["null", kind], "path": f"features.{name}"} for name, kind in FEATURES.items()]
+    prediction += [
+        {"name": name, "type": ["null", kind], "path": f"features.{name}"} for name, kind in FEATURES.items()
+    ]
     click = [{"name": "event_time", "type": _TIMESTAMP, "path": "@timestamp"}]
-    click += [{"name": name, "type": "string"} for name in ("event_id", "prediction_id", "kind")] + [{"name": "value", "type": ["null", "double"]}]
+    click += [{"name": name, "type": "string"} for name in ("event_id", "prediction_id", "kind")] + [
+        {"name": "value", "type": ["null", "double"]}
+    ]
     for name, fields in (("prediction", prediction), ("click", click)):
         (folder / f"{name}.avsc").write_text(json.dumps({"type": "record", "name": name, "fields": fields}))
     done.write_text(str(rows))

@@ -1,6 +1,6 @@
 """The same work as one build, as a strong engineer writes it by hand for Polars.
 
-    python benchmarks/polars_script.py DATA OUTPUT
+python benchmarks/polars_script.py DATA OUTPUT
 """
 
 import json
@@ -27,12 +27,18 @@ predictions = (
 clicks = (
     pl.scan_ndjson(f"{data}/clicks.json", schema=click)
     .unique("event_id", keep="any")
-    .select("prediction_id", pl.col("@timestamp").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_zone="UTC").alias("clicked_at"))
+    .select(
+        "prediction_id",
+        pl.col("@timestamp").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_zone="UTC").alias("clicked_at"),
+    )
 )
 labels = (
     predictions.select("prediction_id", "event_time")
     .join(clicks, on="prediction_id")
-    .filter(pl.col("clicked_at") >= pl.col("event_time"), pl.col("clicked_at") < pl.col("event_time") + pl.duration(hours=24))
+    .filter(
+        pl.col("clicked_at") >= pl.col("event_time"),
+        pl.col("clicked_at") < pl.col("event_time") + pl.duration(hours=24),
+    )
     .select("prediction_id", clicked=True)
     .unique("prediction_id")
 )
@@ -43,7 +49,13 @@ examples = (
 )
 statistics = {}
 for name, kind in examples.schema.items():
-    values = pl.col(name).str.len_bytes() if kind == pl.String else pl.col(name).cast(pl.Int64) if kind.is_temporal() else pl.col(name).cast(pl.Float64)
+    values = (
+        pl.col(name).str.len_bytes()
+        if kind == pl.String
+        else pl.col(name).cast(pl.Int64)
+        if kind.is_temporal()
+        else pl.col(name).cast(pl.Float64)
+    )
     statistics |= {f"{name}.{what}": found for what, found in (
         ("count", pl.col(name).count()), ("mean", values.mean()), ("deviation", values.std(ddof=0)), ("min", values.min()), ("max", values.max()),
         ("zeros", (values == 0).sum()))}  # fmt: skip

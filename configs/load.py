@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import difflib
+import itertools
 import json
 import os
 import re
@@ -118,7 +119,11 @@ for _tag, _pattern, _first in (
     ("tag:yaml.org,2002:null", r"null|~|", ["n", "~", ""]),
     ("tag:yaml.org,2002:int", r"-?(?:0|[1-9][0-9]*)", "-0123456789"),
     ("tag:yaml.org,2002:float", r"-?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?", "-0123456789"),
-    ("tag:yaml.org,2002:timestamp", r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[-+]\d\d:\d\d)?)?", "0123456789"),
+    (
+        "tag:yaml.org,2002:timestamp",
+        r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[-+]\d\d:\d\d)?)?",
+        "0123456789",
+    ),
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
 
@@ -135,7 +140,9 @@ def parse_yaml(text: str, path: str) -> tuple[dict[str, Any], dict[KeyPath, Plac
     try:
         for token in yaml.scan(text, Loader=_Loader):
             if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
-                raise ConfigError(f"{path}:{token.start_mark.line + 1}:{token.start_mark.column + 1}: anchors and aliases are not allowed")
+                raise ConfigError(
+                    f"{path}:{token.start_mark.line + 1}:{token.start_mark.column + 1}: anchors and aliases are not allowed"
+                )
         node = yaml.compose(text, Loader=_Loader)
         loader = _Loader("")
         try:
@@ -233,7 +240,11 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
 
 
 def _in_words(detail: Any, filled: Any) -> tuple[KeyPath, str]:
-    keys = tuple(key for key in detail["loc"] if _exists(filled, detail["loc"], key) or detail["type"] in ("missing", "extra_forbidden"))
+    keys = tuple(
+        key
+        for key in detail["loc"]
+        if _exists(filled, detail["loc"], key) or detail["type"] in ("missing", "extra_forbidden")
+    )
     found = detail["input"]
     shown = json.dumps(found, default=str, ensure_ascii=False)[:80]
     kind, context = detail["type"], detail.get("ctx", {})
@@ -244,7 +255,10 @@ def _in_words(detail: Any, filled: Any) -> tuple[KeyPath, str]:
     if kind == "value_error":
         return keys, str(context.get("error", detail["msg"])).removeprefix("Value error, ")
     if kind == "literal_error":
-        return keys, f"expected {context['expected']}; got {shown}. {nearest_name(str(found), re.findall(r'[a-z_]+', context['expected']))}"
+        return (
+            keys,
+            f"expected {context['expected']}; got {shown}. {nearest_name(str(found), re.findall(r'[a-z_]+', context['expected']))}",
+        )
     if kind == "string_pattern_mismatch":
         return keys, f"expected letters, digits, '_' and '-', beginning with a letter or digit; got {shown}"
     words = {"string_type": "text", "dict_type": "keys and values", "model_type": "keys and values", "tuple_type": "a name or a list of names",
@@ -258,10 +272,9 @@ def _exists(filled: Any, location: Sequence[str | int], key: str | int) -> bool:
     """Whether a step of pydantic's path is one of the file: branches of unions are not."""
     value = filled
     for step in location[: location.index(key) + 1]:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
+        below = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+        if step in below:
+            value = below[step]
         elif step == key:
             return False
     return True
@@ -274,7 +287,9 @@ def _read_contracts(filled: Any, directory: str, add: Any) -> tuple[dict[str, Co
     contracts: dict[str, Contract] = {}
     texts: dict[str, Any] = {}
     outcomes = filled.get("outcomes") if isinstance(filled.get("outcomes"), dict) else {}
-    sources = {PREDICTIONS: (filled.get(PREDICTIONS), (PREDICTIONS,))} | {name: (of, ("outcomes", name)) for name, of in outcomes.items()}
+    sources = {PREDICTIONS: (filled.get(PREDICTIONS), (PREDICTIONS,))} | {
+        name: (of, ("outcomes", name)) for name, of in outcomes.items()
+    }
     for name, (source, keys) in sources.items():
         if not isinstance(source, dict) or not isinstance(source.get("schema"), str):
             continue
@@ -305,14 +320,23 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
         _check_source(outcome, contracts.get(name), keys, add)
         for field in _named(outcome.id or (), contracts.get(name), (*keys, "id"), add):
             if field.repeated or field.kind in ("float", "double"):
-                add((*keys, "id"), f"{field.name!r} is {_kind(field)}; an id is a string, an integer, a boolean or a timestamp")
+                add(
+                    (*keys, "id"),
+                    f"{field.name!r} is {_kind(field)}; an id is a string, an integer, a boolean or a timestamp",
+                )
         _check_join(name, outcome, contracts, add)
     for name, label in config.labels.items():
         if label.outcome not in config.outcomes:
-            add(("labels", name, "outcome"), f"no outcome is called {label.outcome!r}. {nearest_name(label.outcome, config.outcomes)}")
+            add(
+                ("labels", name, "outcome"),
+                f"no outcome is called {label.outcome!r}. {nearest_name(label.outcome, config.outcomes)}",
+            )
         taken = [field.name for field in contracts[PREDICTIONS].fields] if PREDICTIONS in contracts else []
         if name.lower() in (*map(str.lower, taken), *RESERVED) or not re.fullmatch(r"[A-Za-z_]\w*", name):
-            add(("labels", name), "a label's name is letters, digits and '_', no field of the predictions, and neither 'split' nor 'weight'")
+            add(
+                ("labels", name),
+                "a label's name is letters, digits and '_', no field of the predictions, and neither 'split' nor 'weight'",
+            )
     for name in config.outcomes:
         if not any(label.outcome == name for label in config.labels.values()):
             add(("outcomes", name), "no label uses this outcome; add one under 'labels', or remove it")
@@ -328,31 +352,52 @@ def _check_source(source: Source, contract: Contract | None, keys: KeyPath, add:
     required = keys == (PREDICTIONS,)
     for field in _named(source.key, contract, (*keys, "key"), add):
         if field.repeated or field.kind in ("float", "double"):
-            add((*keys, "key"), f"{field.name!r} is {_kind(field)}; a key is a string, an integer, a boolean or a timestamp")
+            add(
+                (*keys, "key"),
+                f"{field.name!r} is {_kind(field)}; a key is a string, an integer, a boolean or a timestamp",
+            )
         if required and field.nullable:
-            add((*keys, "key"), f"{field.name!r} may be null by its contract; make its type plain: a prediction without key cannot be joined")
+            add(
+                (*keys, "key"),
+                f"{field.name!r} may be null by its contract; make its type plain: a prediction without key cannot be joined",
+            )
     for field in _named((source.time,), contract, (*keys, "time"), add):
         if field.kind != "timestamp":
-            add((*keys, "time"), f'{field.name!r} is {_kind(field)}; give it {{"type": "long", "logicalType": "timestamp-micros"}}')
+            add(
+                (*keys, "time"),
+                f'{field.name!r} is {_kind(field)}; give it {{"type": "long", "logicalType": "timestamp-micros"}}',
+            )
         if field.nullable:
-            add((*keys, "time"), f"{field.name!r} may be null by its contract; make its type plain: an event without time cannot be placed")
+            add(
+                (*keys, "time"),
+                f"{field.name!r} may be null by its contract; make its type plain: an event without time cannot be placed",
+            )
 
 
 def _check_join(name: str, outcome: Outcome, contracts: Mapping[str, Contract], add: Any) -> None:
     theirs = outcome.prediction_key or outcome.key
     place: KeyPath = ("outcomes", name, "prediction_key" if outcome.prediction_key else "key")
     if len(theirs) != len(outcome.key):
-        add(place, f"'key' has {len(outcome.key)} fields and 'prediction_key' {len(theirs)}; they are matched one by one")
+        add(
+            place,
+            f"'key' has {len(outcome.key)} fields and 'prediction_key' {len(theirs)}; they are matched one by one",
+        )
         return
     if outcome.prediction_key is None and PREDICTIONS in contracts:
         known = {field.name for field in contracts[PREDICTIONS].fields}
         if absent := [field for field in theirs if field not in known]:
-            add(place, f"the predictions have no field {absent[0]!r}; name theirs under 'prediction_key'. {nearest_name(absent[0], known)}")
+            add(
+                place,
+                f"the predictions have no field {absent[0]!r}; name theirs under 'prediction_key'. {nearest_name(absent[0], known)}",
+            )
             return
     fields = list(_named(theirs, contracts.get(PREDICTIONS), place, add))
     for mine, other in zip(_named(outcome.key, contracts.get(name), place, lambda *_: None), fields, strict=False):
         if _family(mine) != _family(other):
-            add(place, f"{mine.name!r} is {_kind(mine)}, but the predictions' {other.name!r} is {_kind(other)}; they can never be equal")
+            add(
+                place,
+                f"{mine.name!r} is {_kind(mine)}, but the predictions' {other.name!r} is {_kind(other)}; they can never be equal",
+            )
 
 
 def _check_split(config: Config, contract: Contract | None, add: Any) -> None:
@@ -361,22 +406,31 @@ def _check_split(config: Config, contract: Contract | None, add: Any) -> None:
         return
     for field in _named(split.by, contract, ("split", "by"), add):
         if field.repeated or field.kind in ("float", "double"):
-            add(("split", "by"), f"{field.name!r} is {_kind(field)}; split by a string, an integer, a boolean or the time")
+            add(
+                ("split", "by"),
+                f"{field.name!r} is {_kind(field)}; split by a string, an integer, a boolean or the time",
+            )
     parts = list(split.parts.values())
     for name in split.parts:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in ("rejects", "all"):
-            add(("split", "parts", name), "a part's name is letters, digits, '_' and '-', and neither 'rejects' nor 'all'")
+            add(
+                ("split", "parts", name),
+                "a part's name is letters, digits, '_' and '-', and neither 'rejects' nor 'all'",
+            )
     if all(isinstance(part, float | int) for part in parts):
         if any(part < 0 for part in parts) or abs(sum(parts) - 1) > 1e-9:  # type: ignore[operator, arg-type]
             add(("split", "parts"), f"the shares must add up to 1; they add up to {sum(parts):g}")  # type: ignore[arg-type]
         return
     if split.by != (config.predictions.time,):
-        add(("split", "parts"), f"times are for a split by the predictions' time, 'by: {config.predictions.time}'; otherwise give shares")
+        add(
+            ("split", "parts"),
+            f"times are for a split by the predictions' time, 'by: {config.predictions.time}'; otherwise give shares",
+        )
         return
     times = [_moment(part) for part in parts[:-1]]
     if None in times or (parts[-1] != "rest" and _moment(parts[-1]) is None):
         add(("split", "parts"), "give times in ascending order, and 'rest' for the last part; or give shares")
-    elif any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):  # type: ignore[operator]
+    elif any(later <= earlier for earlier, later in itertools.pairwise(times)):  # type: ignore[operator]
         add(("split", "parts"), "the times must ascend")
 
 
@@ -396,7 +450,10 @@ def _named(names: Sequence[str], contract: Contract | None, keys: KeyPath, add: 
         try:
             yield contract.field(name)
         except KeyError:
-            add(keys, f"the contract has no field {name!r}. {nearest_name(name, [field.name for field in contract.fields])}")
+            add(
+                keys,
+                f"the contract has no field {name!r}. {nearest_name(name, [field.name for field in contract.fields])}",
+            )
 
 
 def _kind(field: Field) -> str:

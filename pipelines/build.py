@@ -1,7 +1,7 @@
 """THE MAIN PATH: from raw logs to a labelled, versioned dataset.
 
-    files ── byte ranges ──► parse ──► select, arrange ──► shuffle by shard of the join key
-          ──► dedupe, attribute, label ──► write part files ──► commit
+files ── byte ranges ──► parse ──► select, arrange ──► shuffle by shard of the join key
+──► dedupe, attribute, label ──► write part files ──► commit
 """
 
 import dataclasses
@@ -36,8 +36,12 @@ class BuildDataset(beam.PTransform):
         # Logs are delivered at least once: an event is its id, wherever its key would send it.
         streams: tuple[PCollection[Partition], ...] = (parsed.rows,)
         if plan.ids:
-            with_id = parsed.rows | "WithId" >> beam.Filter(lambda rows: rows.stream in plan.ids).with_output_types(Partition)
-            others = parsed.rows | "WithoutId" >> beam.Filter(lambda rows: rows.stream not in plan.ids).with_output_types(Partition)
+            with_id = parsed.rows | "WithId" >> beam.Filter(lambda rows: rows.stream in plan.ids).with_output_types(
+                Partition
+            )
+            others = parsed.rows | "WithoutId" >> beam.Filter(
+                lambda rows: rows.stream not in plan.ids
+            ).with_output_types(Partition)
             once = with_id | "UniqueOutcomes" >> UniqueOutcomes(plan)
             streams = (others, once.unique)
             tallies.append(once[TALLIES])

@@ -45,7 +45,9 @@ class Built:
     seconds: float
 
 
-def build_day(project: Project, date: datetime.date, complete_until: Mapping[str, datetime.datetime], runner: Runner) -> Built:
+def build_day(
+    project: Project, date: datetime.date, complete_until: Mapping[str, datetime.datetime], runner: Runner
+) -> Built:
     """Builds and publishes one day; does nothing if nothing changed since its last build.
 
     Args:
@@ -82,9 +84,13 @@ def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> No
 def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayManifest]:
     head = head_version(plan.root)
     if head is None:
-        raise RetrolabelError(f"the runner reported success, but {plan.root!r} has no version; look at the runner's log")
+        raise RetrolabelError(
+            f"the runner reported success, but {plan.root!r} has no version; look at the runner's log"
+        )
     manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
-    return Published(head.version, head.parent, head.version > before, dict(head.changes) if head.changes else None), manifest
+    return Published(
+        head.version, head.parent, head.version > before, dict(head.changes) if head.changes else None
+    ), manifest
 
 
 @contextlib.contextmanager
@@ -130,11 +136,15 @@ def parse_complete_until(texts: Sequence[str], project: Project) -> dict[str, da
     for text in texts:
         name, equals, moment = text.rpartition("=")
         if equals and name not in project.config.outcomes:
-            raise ConfigError(f"--outcomes-complete-until: no outcome is called {name!r}; there are {', '.join(project.config.outcomes)}")
+            raise ConfigError(
+                f"--outcomes-complete-until: no outcome is called {name!r}; there are {', '.join(project.config.outcomes)}"
+            )
         try:
             parsed = datetime.datetime.fromisoformat(moment)
         except ValueError:
-            raise ConfigError(f"--outcomes-complete-until: expected a time such as 2026-11-22T00:00:00Z, got {moment!r}") from None
+            raise ConfigError(
+                f"--outcomes-complete-until: expected a time such as 2026-11-22T00:00:00Z, got {moment!r}"
+            ) from None
         parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)
         moments.update(dict.fromkeys([name] if equals else project.config.outcomes, parsed))
     return moments
@@ -159,7 +169,9 @@ def _days(date: datetime.date | None, first: datetime.date | None, last: datetim
     help="The outcome logs are complete up to TIME. Default: the latest time in the log of each.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, a line a day.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How progress is written to stderr.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="How progress is written to stderr."
+)
 def command(
     config: str, beam_options: tuple[str, ...], date: datetime.date | None, first: datetime.date | None, last: datetime.date | None,
     complete: tuple[str, ...], as_json: bool, log_format: str,
@@ -187,7 +199,11 @@ def command(
     for day in days:
         with show_progress(day, log_format):
             built = build_day(project, day, declared, runner)
-        click.echo(json.dumps(summary_of(built)) if as_json else render_summary(built.manifest, built.published, built.root, built.seconds))
+        click.echo(
+            json.dumps(summary_of(built))
+            if as_json
+            else render_summary(built.manifest, built.published, built.root, built.seconds)
+        )
 
 
 def summary_of(built: Built) -> dict[str, Any]:

@@ -25,7 +25,11 @@ def check_project(path: str) -> Project:
         keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
         source = project.source(name)
         if source.format not in FORMATS:
-            problems.append(project.problem((*keys, "format"), f"no format is called {source.format!r}. {nearest_name(source.format, FORMATS)}"))
+            problems.append(
+                project.problem(
+                    (*keys, "format"), f"no format is called {source.format!r}. {nearest_name(source.format, FORMATS)}"
+                )
+            )
         if source.where is not None:
             try:
                 check_filter(source.where, project.contracts[name])
@@ -92,4 +96,6 @@ def command(config: str, date: datetime.date | None, as_json: bool) -> None:
         return
     checked = project.config
     labels = ", ".join(checked.labels)
-    click.echo(f"{os.path.basename(config)} is valid: dataset {checked.dataset}, {1 + len(checked.outcomes)} sources, labels {labels}")
+    click.echo(
+        f"{os.path.basename(config)} is valid: dataset {checked.dataset}, {1 + len(checked.outcomes)} sources, labels {labels}"
+    )

@@ -87,13 +87,19 @@ def _steps(project: Project) -> list[str]:
         if (outcome.prediction_key or outcome.key) != config.predictions.key:
             key = ", ".join(outcome.prediction_key or outcome.key)
             steps.append(f"Shuffle {name} and narrow rows of the predictions by {key}; attribute {name} to them.")
-    steps.append(f"Shuffle everything by {', '.join(config.predictions.key)}; keep one of each prediction; attribute; compute labels.")
-    steps.append("Leave out predictions whose windows were still open when the outcome logs end: they are immature, not negative.")
+    steps.append(
+        f"Shuffle everything by {', '.join(config.predictions.key)}; keep one of each prediction; attribute; compute labels."
+    )
+    steps.append(
+        "Leave out predictions whose windows were still open when the outcome logs end: they are immature, not negative."
+    )
     if config.sample:
         steps.append(f"Keep {config.sample.negatives:.0%} of the negatives, by stable hash; write the weight beside.")
     if config.split:
         steps.append(f"Split by {', '.join(config.split.by)} into {', '.join(config.split.parts)}.")
-    steps.append(f"Write {config.output.format} part files under names of their content; check the accounting; commit the version.")
+    steps.append(
+        f"Write {config.output.format} part files under names of their content; check the accounting; commit the version."
+    )
     return steps
 
 

@@ -6,7 +6,14 @@ import click
 
 from retrolabel.configs.model import parse_duration
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import VERSIONS, read_day_manifest, read_version, record_path, split_name, version_numbers
+from retrolabel.transforms.dataset import (
+    VERSIONS,
+    read_day_manifest,
+    read_version,
+    record_path,
+    split_name,
+    version_numbers,
+)
 
 
 def unlisted(root: str, older_than: float) -> dict[str, int]:
@@ -24,7 +31,11 @@ def unlisted(root: str, older_than: float) -> dict[str, int]:
     for path in [path for path in listed if not path.startswith(f"{VERSIONS}/")]:
         listed.update(part.path for part in read_day_manifest(root, path).files)
     now = time.time()
-    return {path: size for path, (size, changed) in storage.list_files(root).items() if path not in listed and now - changed >= older_than}
+    return {
+        path: size
+        for path, (size, changed) in storage.list_files(root).items()
+        if path not in listed and now - changed >= older_than
+    }
 
 
 def _as_duration(_: click.Context, __: click.Parameter, value: str) -> float:
@@ -36,7 +47,13 @@ def _as_duration(_: click.Context, __: click.Parameter, value: str) -> float:
 
 @click.command()
 @click.argument("dataset")
-@click.option("--older-than", default="24h", show_default=True, callback=_as_duration, help="Leave what a running build may still write.")
+@click.option(
+    "--older-than",
+    default="24h",
+    show_default=True,
+    callback=_as_duration,
+    help="Leave what a running build may still write.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def command(dataset: str, older_than: float, dry_run: bool) -> None:
     """Remove the files of DATASET that no version lists: what killed or refused builds left. Versions are never touched.

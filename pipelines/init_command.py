@@ -62,10 +62,24 @@ class SourceGuess:
 
 @click.command()
 @click.option("--predictions", multiple=True, required=True, metavar="GLOB", help="Logs of predictions.")
-@click.option("--outcomes", multiple=True, required=True, metavar="[NAME=]GLOB", help="Logs of what happened; a name for each kind.")
+@click.option(
+    "--outcomes",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]GLOB",
+    help="Logs of what happened; a name for each kind.",
+)
 @click.option("--dataset", default="examples", show_default=True, help="The name of the dataset.")
-@click.option("--directory", default=".", show_default=True, type=click.Path(file_okay=False), help="Where config and contracts are written.")
-@click.option("--config", "config_name", default="retrolabel.yaml", show_default=True, help="The name of the config file.")
+@click.option(
+    "--directory",
+    default=".",
+    show_default=True,
+    type=click.Path(file_okay=False),
+    help="Where config and contracts are written.",
+)
+@click.option(
+    "--config", "config_name", default="retrolabel.yaml", show_default=True, help="The name of the config file."
+)
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def command(
@@ -126,7 +140,9 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     best = max(fits, key=lambda found: fits[found], default="")
     if not fits or fits[best] < 0.25:
         shares = ", ".join(f"{found} {share:.0%}" for found, share in fits.items())
-        raise InputError(f"{name}: no format fits the lines of {chosen[0]} ({shares or 'there are none'}); there are {', '.join(FORMATS)}")
+        raise InputError(
+            f"{name}: no format fits the lines of {chosen[0]} ({shares or 'there are none'}); there are {', '.join(FORMATS)}"
+        )
     records, unread = [], 0
     for line in lines:
         try:
@@ -136,7 +152,9 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     sampled = infer_fields(records)
     times = rank_times(sampled)
     if not times:
-        raise InputError(f"{name}: no timestamp is in every line of the sample; name one by writing the contract by hand (docs/reference.md)")
+        raise InputError(
+            f"{name}: no timestamp is in every line of the sample; name one by writing the contract by hand (docs/reference.md)"
+        )
     confidence = min(1.0, fits[best] / (0.5 if best == "json" else 0.9))
     return SourceGuess(name, tuple(patterns), best, confidence, sampled, len(paths), unread, times[0].field.name)
 
@@ -145,7 +163,8 @@ def _default_name(pattern: str) -> str:
     """The last word of a path that says something, in the singular."""
     for word in reversed(re.findall(r"[A-Za-z]{3,}", os.path.splitext(pattern)[0])):
         if word.lower() not in ("log", "logs", "json", "jsonl", "gz", "zst", "data", "var", "tmp", "date"):
-            return word.lower().removesuffix("s") if len(word) > 3 else word.lower()
+            said: str = word.lower()
+            return said.removesuffix("s") if len(said) > 3 else said
     return "outcome"
 
 
@@ -153,7 +172,9 @@ def _join(served: SourceGuess, outcome: SourceGuess) -> None:
     """Finds the key, the id and the window of an outcome."""
     joins = find_joins(served.sampled, outcome.sampled)
     if not joins:
-        raise InputError(f"{outcome.name}: no field of its sample shares a value with the predictions'; do the logs cover the same days?")
+        raise InputError(
+            f"{outcome.name}: no field of its sample shares a value with the predictions'; do the logs cover the same days?"
+        )
     best = joins[0]
     outcome.join, outcome.key = best, best.key
     outcome.id = find_id(outcome.sampled, best.key)
@@ -181,19 +202,27 @@ def _unique_key(sampled: Sampled) -> tuple[str, ...]:
 def _fields(source: SourceGuess, required: Sequence[str]) -> list[Guess]:
     """The fields with time and key as the contract needs them: never null."""
     return [
-        dataclasses.replace(guess, field=dataclasses.replace(guess.field, nullable=False, missing=())) if guess.field.name in required else guess
+        dataclasses.replace(guess, field=dataclasses.replace(guess.field, nullable=False, missing=()))
+        if guess.field.name in required
+        else guess
         for guess in source.sampled.guesses
     ]
 
 
-def _files(served: SourceGuess, happened: Sequence[SourceGuess], dataset: str, directory: str, config_name: str) -> dict[str, str]:
+def _files(
+    served: SourceGuess, happened: Sequence[SourceGuess], dataset: str, directory: str, config_name: str
+) -> dict[str, str]:
     """The text of every file to write."""
     files = {}
     for source in (served, *happened):
         required = (source.time, *(served.key if source is served else ()))
-        contract = contract_text(source.name.title().replace("_", ""), [guess.field for guess in _fields(source, required)])
+        contract = contract_text(
+            source.name.title().replace("_", ""), [guess.field for guess in _fields(source, required)]
+        )
         entries = ",\n    ".join(json.dumps(entry, ensure_ascii=False) for entry in contract.pop("fields"))
-        files[os.path.join(directory, f"{source.name}.avsc")] = f'{json.dumps(contract)[:-1]}, "fields": [\n    {entries}\n]}}\n'
+        files[os.path.join(directory, f"{source.name}.avsc")] = (
+            f'{json.dumps(contract)[:-1]}, "fields": [\n    {entries}\n]}}\n'
+        )
     files[os.path.join(directory, config_name)] = _config(served, happened, dataset, directory)
     return files
 
@@ -208,11 +237,21 @@ def _config(served: SourceGuess, happened: Sequence[SourceGuess], dataset: str, 
         if outcome.join and outcome.join.prediction_key != outcome.key:
             lines.append(f"    prediction_key: {_names(outcome.join.prediction_key)}")
         for guess in outcome.sampled.guesses:
-            if guess.field.name in ("kind", "event", "type", "action", "event_type") and guess.field.kind == "string" and guess.distinct > 1:
-                lines.append(f"    # where: {guess.field.name} = '…'     # it has {guess.distinct} values in the sample; choose the ones that count")
+            if (
+                guess.field.name in ("kind", "event", "type", "action", "event_type")
+                and guess.field.kind == "string"
+                and guess.distinct > 1
+            ):
+                lines.append(
+                    f"    # where: {guess.field.name} = '…'     # it has {guess.distinct} values in the sample; choose the ones that count"
+                )
     lines.append("labels:")
     for outcome in happened:
-        label = outcome.name if outcome.name not in {guess.field.name for guess in served.sampled.guesses} else f"{outcome.name}_label"
+        label = (
+            outcome.name
+            if outcome.name not in {guess.field.name for guess in served.sampled.guesses}
+            else f"{outcome.name}_label"
+        )
         told = f"   # {outcome.evidence}" if outcome.evidence else ""
         lines.append(f"  {label}: {{outcome: {outcome.name}, window: {outcome.window}, value: any}}{told}")
     group = find_group(served.sampled) or served.key[0]
@@ -222,7 +261,10 @@ def _config(served: SourceGuess, happened: Sequence[SourceGuess], dataset: str, 
 
 
 def _source(source: SourceGuess, directory: str, indent: str) -> list[str]:
-    paths = [pattern if "://" in pattern or os.path.isabs(pattern) else os.path.relpath(pattern, directory) for pattern in source.patterns]
+    paths = [
+        pattern if "://" in pattern or os.path.isabs(pattern) else os.path.relpath(pattern, directory)
+        for pattern in source.patterns
+    ]
     path = json.dumps(paths[0]) if len(paths) == 1 else json.dumps(paths)
     return [f"{indent}{line}" for line in (f"format: {source.format}", f"path: {path}", f"schema: {source.name}.avsc",
                                            f"key: {_names(source.key)}", f"time: {source.time}")]  # fmt: skip
@@ -234,15 +276,21 @@ def _names(names: Sequence[str]) -> str:
 
 def _day(served: SourceGuess) -> str:
     """The day of most sampled predictions."""
-    days = collections.Counter(moment // 86_400_000_000 for moment in served.sampled.values(served.time) if moment is not None)
+    days = collections.Counter(
+        moment // 86_400_000_000 for moment in served.sampled.values(served.time) if moment is not None
+    )
     return (datetime.date(1970, 1, 1) + datetime.timedelta(days=days.most_common(1)[0][0])).isoformat()
 
 
 def _tell(source: SourceGuess) -> None:
     records = len(source.sampled.records)
-    click.echo(f"{source.name}: {source.format} ({source.confidence:.0%} sure), {records:,} lines sampled of {source.files:,} files")
+    click.echo(
+        f"{source.name}: {source.format} ({source.confidence:.0%} sure), {records:,} lines sampled of {source.files:,} files"
+    )
     if source.unread:
-        click.echo(f"  {source.unread:,} sampled lines cannot be read as {source.format}; a build will reject such lines")
+        click.echo(
+            f"  {source.unread:,} sampled lines cannot be read as {source.format}; a build will reject such lines"
+        )
     click.echo(f"  time: {source.time}    key: {_names(source.key)}" + (f"    id: {source.id}" if source.id else ""))
     if source.join:
         click.echo(f"  {source.join.found:.1%} of the sampled {source.name} lines find their prediction in the sample, "
@@ -253,9 +301,13 @@ def _tell(source: SourceGuess) -> None:
     for guess in source.sampled.guesses:
         kind = f"array of {guess.field.kind}" if guess.field.repeated else guess.field.kind
         unit = f" ({guess.field.time_unit})" if guess.field.time_unit else ""
-        may = "may be null" if guess.field.nullable and guess.field.name not in (source.time, *source.key) else "required"
+        may = (
+            "may be null" if guess.field.nullable and guess.field.name not in (source.time, *source.key) else "required"
+        )
         doubts = f"   ? {'; '.join(guess.doubts)}" if guess.doubts else ""
-        click.echo(f"    {guess.field.name:<{width}}  {kind + unit:<16} {may:<11} {guess.present / max(records, 1):>6.1%} present{doubts}")
+        click.echo(
+            f"    {guess.field.name:<{width}}  {kind + unit:<16} {may:<11} {guess.present / max(records, 1):>6.1%} present{doubts}"
+        )
     if source.sampled.left_out:
         click.echo(f"    left out: {', '.join(source.sampled.left_out)}")
 

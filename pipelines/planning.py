@@ -63,7 +63,9 @@ def plan_build(
     config, used = project.config, list(project.config.outcomes)
     begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
     ranges = ranges_of(config, date)
-    inputs = tuple(file for name, dates in dates_of(project, date).items() for file in list_inputs(project, name, dates))
+    inputs = tuple(
+        file for name, dates in dates_of(project, date).items() for file in list_inputs(project, name, dates)
+    )
     declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in sorted(complete_until.items())}
     software = {package: version(package) for package in SOFTWARE}
     identity = {
@@ -113,8 +115,10 @@ def shards_for(inputs: Sequence[Input]) -> int:
 
 
 def spill_folder(root: str) -> str:
-    """A folder of this run's own: below a local dataset, where `gc` sweeps what a killed build leaves, else where the system keeps
-    temporary files."""
+    """A folder of this run's own.
+
+    Below a local dataset, where `gc` sweeps what a killed build leaves; else where the system keeps temporary files.
+    """
     parent = os.path.join(root, "_tmp") if is_local(root) else os.path.join(tempfile.gettempdir(), "retrolabel")
     return os.path.join(parent, uuid.uuid4().hex)
 
@@ -152,7 +156,9 @@ def _example_rule(config: Config, attributions: tuple[AttributionRule, ...], beg
         bounds = _time_bounds(config, begin, end) if by_time else _share_bounds(config)
         split = SplitRule(config.split.by, tuple(config.split.parts), bounds, by_time)
     keep = config.sample.negatives if config.sample else 1.0
-    return ExampleRule(config.predictions.key, config.predictions.time, attributions, split, keep, config.sample is not None)
+    return ExampleRule(
+        config.predictions.key, config.predictions.time, attributions, split, keep, config.sample is not None
+    )
 
 
 def _share_bounds(config: Config) -> tuple[float, ...]:
@@ -188,7 +194,9 @@ def _known_beforehand(
 ) -> dict[str, Any]:
     config, contract = project.config, project.contracts[PREDICTIONS]
     types = {label.name: label.type for rule in attributions for label in rule.labels}
-    schema = [{"name": field.name, "type": str(field.arrow_type), "nullable": field.nullable} for field in contract.fields]
+    schema = [
+        {"name": field.name, "type": str(field.arrow_type), "nullable": field.nullable} for field in contract.fields
+    ]
     schema += [{"name": name, "type": str(types[name]), "nullable": True} for name in config.labels]
     if config.sample:
         schema.append({"name": "weight", "type": "double", "nullable": False})
@@ -236,7 +244,7 @@ def expand(patterns: Iterable[str], dates: Sequence[datetime.date]) -> list[str]
 
 def _dates(begin: int, end: int, timezone: str) -> list[datetime.date]:
     """The days that a range touches, by the config's calendar and by that of UTC: file names follow either."""
-    days = set()
+    days: set[datetime.date] = set()
     for zone in (datetime.UTC, zoneinfo.ZoneInfo(timezone)):
         first = datetime.datetime.fromtimestamp(begin / 1e6, zone).date()
         last = datetime.datetime.fromtimestamp((end - 1) / 1e6, zone).date()

@@ -59,6 +59,10 @@ def rejects_of(root: str, manifest: DayManifest) -> Iterator[dict[str, Any]]:
 
 
 def _told(reject: dict[str, Any]) -> str:
-    line = "(not kept)" if reject["line"] is None else printable(reject["line"][:200]) + ("…" if len(reject["line"]) > 200 else "")
+    line = (
+        "(not kept)"
+        if reject["line"] is None
+        else printable(reject["line"][:200]) + ("…" if len(reject["line"]) > 200 else "")
+    )
     place = f"{reject['path']} at byte {reject['offset']:,}"
     return f"{reject['source']}: {reject['reason']}: {place}: {printable(reject['detail'])}\n    {line}"

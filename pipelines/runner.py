@@ -66,7 +66,9 @@ def choose_runner(arguments: Sequence[str]) -> Runner:
             "Leave it out: blocks are worked on by as many threads as there are cores"
         )
     if direct.direct_num_workers != 1:
-        raise ConfigError("--direct_num_workers is refused: the in-process runner works on one bundle, with threads inside it")
+        raise ConfigError(
+            "--direct_num_workers is refused: the in-process runner works on one bundle, with threads inside it"
+        )
     return Runner("FnApiRunner", options, in_process_runner(options), in_process=True)
 
 

@@ -34,7 +34,9 @@ def show_progress(day: datetime.date, log_format: str) -> Iterator[None]:
 
 
 def _log(event: str, day: datetime.date) -> None:
-    numbers = {name: progress[name] for name in ("bytes", "total_bytes", "lines", "rejected", "shards", "written", "parts")}
+    numbers = {
+        name: progress[name] for name in ("bytes", "total_bytes", "lines", "rejected", "shards", "written", "parts")
+    }
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     entry = {"time": now, "event": event, "date": day.isoformat(), "stage": progress.stage, **numbers}
     print(json.dumps(entry), file=sys.stderr, flush=True)
@@ -50,7 +52,9 @@ def _live(day: datetime.date) -> Iterator[None]:
 
         def update() -> None:
             seconds = max(time.monotonic() - started, 1e-9)
-            told = f"{size_of(progress['bytes'])} · {progress['lines']:,} lines · {size_of(progress['bytes'] / seconds)}/s"
+            told = (
+                f"{size_of(progress['bytes'])} · {progress['lines']:,} lines · {size_of(progress['bytes'] / seconds)}/s"
+            )
             if progress["rejected"]:
                 told += f" · {progress['rejected']:,} rejected"
             display.update(task, completed=_share_done(), description=f"{day} {progress.stage}", told=told)

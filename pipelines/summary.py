@@ -50,7 +50,9 @@ def size_of(count: float) -> str:
 def _headline(manifest: DayManifest, published: Published) -> str:
     name = f"{manifest.dataset} {manifest.date}"
     if published.is_new:
-        return f"{name}: published version {published.version}" + (f" (was {published.parent})" if published.parent else "")
+        return f"{name}: published version {published.version}" + (
+            f" (was {published.parent})" if published.parent else ""
+        )
     return f"{name}: nothing changed, version {published.version} stands; nothing new was published"
 
 
@@ -125,4 +127,6 @@ def _changes(changes: Mapping[str, Any]) -> Iterator[str]:
 
 def printable(text: str) -> str:
     """Text of a log as it may be shown: control characters, and what turns the direction of text, are spelled out."""
-    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

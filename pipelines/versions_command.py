@@ -9,7 +9,14 @@ import click
 from retrolabel.pipelines.summary import balance, in_order
 from retrolabel.schemas.manifest import VersionRecord
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import VERSIONS, read_day_manifest, read_version, record_path, split_name, version_numbers
+from retrolabel.transforms.dataset import (
+    VERSIONS,
+    read_day_manifest,
+    read_version,
+    record_path,
+    split_name,
+    version_numbers,
+)
 
 
 @click.command()

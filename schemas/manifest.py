@@ -120,7 +120,9 @@ def broken_identities(source: str, counts: SourceCounts) -> list[str]:
     parts: dict[str, tuple[str, ...]] = {
         "lines": ("blank", "rejected", "parsed"),
         "parsed": ("filtered", "out_of_range", "duplicate", "unique"),
-        "unique": ("examples", "immature", "sampled_out") if source == "predictions" else ("attributed", "unattributed", "orphan"),
+        "unique": ("examples", "immature", "sampled_out")
+        if source == "predictions"
+        else ("attributed", "unattributed", "orphan"),
     }
     broken = []
     for whole, names in parts.items():

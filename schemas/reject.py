@@ -40,14 +40,16 @@ class Rejected(Exception):  # noqa: N818 - not an error of the program but a ver
         self.detail = detail
 
 
-REJECTS = pa.schema([
-    pa.field("source", pa.string(), nullable=False),
-    pa.field("path", pa.string(), nullable=False),
-    pa.field("offset", pa.int64(), nullable=False),
-    pa.field("reason", pa.string(), nullable=False),
-    pa.field("detail", pa.string(), nullable=False),
-    pa.field("line", pa.binary()),
-])
+REJECTS = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("line", pa.binary()),
+    ]
+)
 """A rejected line: where it stands (`offset` in bytes of the decompressed file), why, and its first bytes (null if dropped)."""
 
 KEPT_BYTES = 64 * 1024

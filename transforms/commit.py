@@ -10,7 +10,14 @@ from typing import Any
 import apache_beam as beam
 
 from retrolabel.schemas.errors import InputError, ValidationError
-from retrolabel.schemas.manifest import DayManifest, InputFile, PartFile, RejectedExample, SourceCounts, broken_identities
+from retrolabel.schemas.manifest import (
+    DayManifest,
+    InputFile,
+    PartFile,
+    RejectedExample,
+    SourceCounts,
+    broken_identities,
+)
 from retrolabel.transforms import tally
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.moments import Moments, add_all
@@ -91,10 +98,20 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
         watermarks={name: _iso(latest.get(name)) for name in sorted(plan.sources) if name != PREDICTIONS},
         accounting={name: _counts(name, accounting[name], reasons[name]) for name in sorted(plan.sources)},
         rejected_examples=_rejected_examples(blocks),
-        splits={split: _split(plan, [part for part in examples if part.split == split]) for split in _split_names(plan)},
+        splits={
+            split: _split(plan, [part for part in examples if part.split == split]) for split in _split_names(plan)
+        },
         columns={"all": _columns(examples)},
         files=[
-            PartFile(kind=part.kind, split=part.split, shard=part.shard, path=part.path, rows=part.rows, bytes=part.bytes, sha256=part.sha256)
+            PartFile(
+                kind=part.kind,
+                split=part.split,
+                shard=part.shard,
+                path=part.path,
+                rows=part.rows,
+                bytes=part.bytes,
+                sha256=part.sha256,
+            )
             for part in parts
         ],
     )
@@ -110,16 +127,22 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
     for source, counts in manifest.accounting.items():
         share, allowed = counts.rejected / max(counts.lines, 1), plan.max_rejected[source]
         if share > allowed:
-            worst = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.reasons.items(), key=lambda item: -item[1]))
+            worst = ", ".join(
+                f"{reason} {count:,}" for reason, count in sorted(counts.reasons.items(), key=lambda item: -item[1])
+            )
             place = next((example for example in manifest.rejected_examples if example.source == source), None)
             first = f"; the first: {place.path} at byte {place.offset}: {place.detail}" if place else ""
             problems.append(f"{source}: {counts.rejected:,} of {counts.lines:,} lines ({share:.2%}) were rejected, more than "
                             f"max_rejected ({allowed:.2%}) allows: {worst}{first}")  # fmt: skip
     for source, counts in manifest.accounting.items():
-        problems.extend(f"{source}: rows are missing or counted twice: {broken}" for broken in broken_identities(source, counts))
+        problems.extend(
+            f"{source}: rows are missing or counted twice: {broken}" for broken in broken_identities(source, counts)
+        )
     rows = sum(part.rows for part in manifest.files if part.kind == "examples")
     if rows != manifest.accounting[PREDICTIONS].examples:
-        problems.append(f"the part files hold {rows:,} rows, {manifest.accounting[PREDICTIONS].examples:,} examples were made")
+        problems.append(
+            f"the part files hold {rows:,} rows, {manifest.accounting[PREDICTIONS].examples:,} examples were made"
+        )
     if problems:
         raise ValidationError("nothing was published.\n  " + "\n  ".join(problems))
 
@@ -132,19 +155,30 @@ def _input_file(source: str, name: str, blocks: list[tally.BlockTally]) -> Input
             raise InputError(f"{name!r} changed while it was read: bytes {end:,} to {offset:,} were never seen")
         checksum, end = combine(checksum, stretch, length), offset + length
     damaged = next((block.damaged for block in blocks if block.damaged), None)
-    return InputFile(source=source, path=name, bytes=end, crc32c=f"{checksum:08x}", lines=sum(block.lines for block in blocks), damaged=damaged)
+    return InputFile(
+        source=source,
+        path=name,
+        bytes=end,
+        crc32c=f"{checksum:08x}",
+        lines=sum(block.lines for block in blocks),
+        damaged=damaged,
+    )
 
 
 def _counts(name: str, counts: Counter[str], reasons: Counter[str]) -> SourceCounts:
     other = ("attributed", "unattributed", "orphan") if name == PREDICTIONS else ("examples", "immature", "sampled_out")
-    return SourceCounts(**{key: value for key, value in counts.items() if key not in other}, reasons=dict(sorted(reasons.items())))
+    return SourceCounts(
+        **{key: value for key, value in counts.items() if key not in other}, reasons=dict(sorted(reasons.items()))
+    )
 
 
 def _rejected_examples(blocks: dict[tuple[str, str], list[tally.BlockTally]]) -> list[RejectedExample]:
     first: dict[tuple[str, str], RejectedExample] = {}
     for (source, name), found in sorted(blocks.items()):
         for reason, offset, detail in sorted(example for block in found for example in block.rejected_examples):
-            first.setdefault((source, reason), RejectedExample(source=source, reason=reason, path=name, offset=offset, detail=detail))
+            first.setdefault(
+                (source, reason), RejectedExample(source=source, reason=reason, path=name, offset=offset, detail=detail)
+            )
     return [first[key] for key in sorted(first)]
 
 

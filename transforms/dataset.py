@@ -87,7 +87,9 @@ def split_name(dataset: str) -> tuple[str, int | None]:
 
 def example_schema(manifest: DayManifest) -> pa.Schema:
     """The Arrow schema of a day's examples."""
-    return pa.schema([pa.field(field["name"], _type_of(field["type"]), field["nullable"]) for field in manifest.example_schema])
+    return pa.schema(
+        [pa.field(field["name"], _type_of(field["type"]), field["nullable"]) for field in manifest.example_schema]
+    )
 
 
 def _type_of(name: str) -> pa.DataType:
@@ -140,7 +142,11 @@ class Loaded:
 
 
 def load(
-    path: str, version: int | str | None = None, split: str | None = None, date: str | None = None, columns: Sequence[str] | None = None
+    path: str,
+    version: int | str | None = None,
+    split: str | None = None,
+    date: str | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Loaded:
     """Opens a version of a dataset: the files that its manifests list, and no others.
 
@@ -184,4 +190,6 @@ def _parquet_dataset(paths: list[str], schema: pa.Schema) -> ds.Dataset:
     if storage.is_local(paths[0]):
         return ds.dataset(paths, schema=schema, format="parquet")
     filesystem, _ = pa.fs.FileSystem.from_uri(paths[0])
-    return ds.dataset([path.partition("://")[2] for path in paths], schema=schema, format="parquet", filesystem=filesystem)
+    return ds.dataset(
+        [path.partition("://")[2] for path in paths], schema=schema, format="parquet", filesystem=filesystem
+    )

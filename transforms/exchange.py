@@ -44,7 +44,7 @@ class Partition:
             yield shard, int(bounds[shard]), int(bounds[shard + 1])
 
 
-class PartitionCoder(beam.coders.Coder):  # type: ignore[misc]
+class PartitionCoder(beam.coders.Coder):
     """Partitions travel inside a stage only; should a runner cut there all the same, they travel as Arrow IPC."""
 
     def encode(self, partition: Partition) -> bytes:
@@ -74,17 +74,21 @@ class ExchangeRows(beam.PTransform):
     """The folder for spilled segments, where all steps run in this process; None to send the rows themselves."""
 
     def expand(self, streams: Any) -> beam.PCollection[tuple[int, Iterable[bytes]]]:
-        """From one or several PCollections of partitions. Each is sent by itself, next to the step that made it: only what is sent is flattened,
-        for rows that flow together before would be encoded and held by the runner."""
+        """From one or several PCollections of partitions.
+
+        Each is sent by itself, next to the step that made it, and only what is sent is flattened: rows that flow together before would be
+        encoded and held by the runner.
+        """
         send = SpillRows(self.shards, self.spill) if self.spill else SendRows(self.shards)
         streams = (streams,) if isinstance(streams, beam.PCollection) else streams
         sent = [
-            partitions | f"Send{number}" >> beam.ParDo(send).with_output_types(Sent) for number, partitions in enumerate(streams)
+            partitions | f"Send{number}" >> beam.ParDo(send).with_output_types(Sent)
+            for number, partitions in enumerate(streams)
         ]
         return tuple(sent) | "Flatten" >> beam.Flatten() | "GroupByShard" >> beam.GroupByKey()
 
 
-class SpillRows(beam.DoFn):  # type: ignore[misc]
+class SpillRows(beam.DoFn):
     """Writes partitions to one segment file a stream and bundle, and sends each shard the places of its rows.
 
     A bundle that is tried again writes new files; the old ones are never referred to, and go with the folder.
@@ -126,7 +130,7 @@ class SpillRows(beam.DoFn):  # type: ignore[misc]
             yield WindowedValue((shard, encoded), GlobalWindow().max_timestamp(), [GlobalWindow()])
 
 
-class SendRows(beam.DoFn):  # type: ignore[misc]
+class SendRows(beam.DoFn):
     """Sends each shard its rows, gathered into pieces worth a shuffle's while."""
 
     def __init__(self, shards: int) -> None:

@@ -1,8 +1,8 @@
 """The shards: unique predictions, the outcomes in their windows, labels."""
 
 import dataclasses
-from typing import Any
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -54,12 +54,13 @@ class Part:
     table: pa.Table
 
 
-class PartCoder(beam.coders.Coder):  # type: ignore[misc]
+class PartCoder(beam.coders.Coder):
     """Parts travel inside a stage only; should a runner cut there all the same, they travel as a partition would."""
 
     def encode(self, part: Part) -> bytes:
         named = f"{part.kind}\0{part.split or ''}\0{part.shard}"
-        return beam.coders.registry.get_coder(Partition).encode(Partition(named, part.table))
+        encoded: bytes = beam.coders.registry.get_coder(Partition).encode(Partition(named, part.table))
+        return encoded
 
     def decode(self, encoded: bytes) -> Part:
         partition = beam.coders.registry.get_coder(Partition).decode(encoded)
@@ -88,7 +89,7 @@ class _LabelShard:
         tallies: list[tally.Tally] = []
         predictions = unique_predictions(streams.get(PREDICTIONS), self.plan, tallies)
         narrow = _narrow(predictions, self.plan.examples.key, self.plan.examples.time)
-        labels = []
+        labels: list[pa.Table] = []
         for rule in self.plan.attributions(direct=True):
             outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
             if outcomes is not None:
@@ -97,14 +98,20 @@ class _LabelShard:
             if stream.startswith(PARTIAL):
                 labels.append(_with_rows(partial, predictions, self.plan.examples.key))
         examples = make_examples(
-            predictions.drop_columns([HASH]), labels, self.plan.examples, {**seen, **self.plan.complete_until}, self.plan.label_order
+            predictions.drop_columns([HASH]),
+            labels,
+            self.plan.examples,
+            {**seen, **self.plan.complete_until},
+            self.plan.label_order,
         )
         made = sum(part.num_rows for part in examples.parts.values())
         tallies.append(tally.SourceTally(PREDICTIONS, unique=predictions.num_rows, examples=made, immature=examples.immature,
                                          sampled_out=examples.sampled_out))  # fmt: skip
         progress.add("labelling", shards=1)
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies]
-        results.extend(Part("examples", split, number, table) for split, table in examples.parts.items() if table.num_rows)
+        results.extend(
+            Part("examples", split, number, table) for split, table in examples.parts.items() if table.num_rows
+        )
         return iter(results)
 
 
@@ -118,7 +125,9 @@ def unique_predictions(table: pa.Table | None, plan: BuildPlan, tallies: list[ta
     return unique.table
 
 
-def unique_outcomes(table: pa.Table | None, rule: AttributionRule, plan: BuildPlan, tallies: list[tally.Tally]) -> pa.Table | None:
+def unique_outcomes(
+    table: pa.Table | None, rule: AttributionRule, plan: BuildPlan, tallies: list[tally.Tally]
+) -> pa.Table | None:
     """One row of each outcome: those without an id are one if all their fields are equal."""
     if table is None or rule.outcome in plan.ids:
         return table
@@ -146,7 +155,9 @@ def _narrow(predictions: pa.Table, keys: Iterable[str], time: str) -> pa.Table:
 
 def _with_rows(partial: pa.Table, predictions: pa.Table, key: tuple[str, ...]) -> pa.Table:
     """Labels that came with the key of their prediction, by its number."""
-    rows = pa.table({ROW: pa.array(np.arange(predictions.num_rows)), **{name: predictions.column(name) for name in key}})
+    rows = pa.table(
+        {ROW: pa.array(np.arange(predictions.num_rows)), **{name: predictions.column(name) for name in key}}
+    )
     found = partial.drop_columns([HASH]).join(rows, list(key), join_type="inner")
     return found.drop_columns(list(key))
 
@@ -166,18 +177,21 @@ class LabelByOtherKey(beam.PTransform):
         """From PCollections of partitions. Main output: partitions of labels; `tallies`: encoded counts."""
         sources = [rule.outcome for rule in self.plan.examples.attributions if rule.prediction_key == self.key]
         predictions = [
-            partitions | f"Predictions{number}" >> beam.FlatMap(_NarrowPartition(self.plan)).with_output_types(Partition)
+            partitions
+            | f"Predictions{number}" >> beam.FlatMap(_NarrowPartition(self.plan)).with_output_types(Partition)
             for number, partitions in enumerate(streams)
         ]
         outcomes = [
             partitions
-            | f"Outcomes{number}" >> beam.Filter(lambda partition: partition.stream in sources).with_output_types(Partition)
+            | f"Outcomes{number}"
+            >> beam.Filter(lambda partition: partition.stream in sources).with_output_types(Partition)
             for number, partitions in enumerate(streams)
         ]
         narrow = (
             tuple(predictions)
             | "ExchangeByOwnKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
-            | "KeepFirst" >> beam.ParDo(ParallelDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
+            | "KeepFirst"
+            >> beam.ParDo(ParallelDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
         )
         return (
             (narrow, *outcomes)

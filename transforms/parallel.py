@@ -15,7 +15,7 @@ _pool = ThreadPoolExecutor(_cores, thread_name_prefix="retrolabel")
 """As many threads as cores; Arrow and DuckDB release the interpreter's lock while they compute."""
 
 
-class ParallelDo(beam.DoFn):  # type: ignore[misc]
+class ParallelDo(beam.DoFn):
     """Calls a function of one element on a pool of threads, and yields what it returns in the order of the elements.
 
     At most as many elements as cores, and one more, are held at a time; what is left is drained when the bundle ends.

@@ -1,8 +1,8 @@
 """From blocks of lines to the rows that take part in the build."""
 
 import dataclasses
-from typing import Any
 from collections.abc import Iterator
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -63,10 +63,20 @@ class _ParseBlock:
 
 
 def count_block(
-    block: Block, lines: int, blank: int, rejects: pa.Table, filtered: int, out_of_range: int, kept: int, latest: int | None
+    block: Block,
+    lines: int,
+    blank: int,
+    rejects: pa.Table,
+    filtered: int,
+    out_of_range: int,
+    kept: int,
+    latest: int | None,
 ) -> tally.BlockTally:
     """Counts what became of a block's lines, with the first rejected line of each reason as its example."""
-    reasons = {entry["values"]: entry["counts"] for entry in pc.value_counts(rejects.column("reason").combine_chunks()).to_pylist()}
+    reasons = {
+        entry["values"]: entry["counts"]
+        for entry in pc.value_counts(rejects.column("reason").combine_chunks()).to_pylist()
+    }
     reason_column = rejects.column("reason")
     examples = []
     for reason in reasons:

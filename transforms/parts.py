@@ -67,7 +67,8 @@ def _repeating(table: pa.Table) -> list[str]:
     return [
         field.name
         for field in table.schema
-        if not pa.types.is_list(field.type) and pc.count_distinct(head.column(field.name)).as_py() * 2 <= max(head.num_rows, 1)
+        if not pa.types.is_list(field.type)
+        and pc.count_distinct(head.column(field.name)).as_py() * 2 <= max(head.num_rows, 1)
     ]
 
 
@@ -79,7 +80,9 @@ def _avro(table: pa.Table) -> bytes:
     columns = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in table.columns]
     rows = pa.table(columns, names=table.column_names).to_pylist()
     sink = io.BytesIO()
-    marker = hashlib.sha256(repr(schema).encode()).digest()[:16]  # Avro's is random, and would make the same rows differ
+    marker = hashlib.sha256(repr(schema).encode()).digest()[
+        :16
+    ]  # Avro's is random, and would make the same rows differ
     fastavro.writer(sink, schema, rows, codec="deflate", sync_marker=marker)
     return sink.getvalue()
 
@@ -116,7 +119,9 @@ _MASK = 0xA282EAD8
 
 def _tfrecord(table: pa.Table) -> bytes:
     table = table.combine_chunks()
-    entries = [_entries(field.name, column.combine_chunks()) for field, column in zip(table.schema, table.columns, strict=True)]
+    entries = [
+        _entries(field.name, column.combine_chunks()) for field, column in zip(table.schema, table.columns, strict=True)
+    ]
     if not table.num_rows:
         return b""
     features = pc.binary_join_element_wise(*entries, b"")
@@ -153,14 +158,22 @@ def _items(column: pa.Array) -> tuple[str, pa.Array, npt.NDArray[np.int64]]:
 
 def _of_rows(items: pa.Array, offsets: npt.NDArray[np.int64]) -> pa.Array:
     """Joins the items of each row: they stand one behind the other already."""
-    ends = np.frombuffer(items.buffers()[1], dtype=np.int32)[items.offset : items.offset + len(items) + 1] if len(items) else np.zeros(1, np.int32)
+    ends = (
+        np.frombuffer(items.buffers()[1], dtype=np.int32)[items.offset : items.offset + len(items) + 1]
+        if len(items)
+        else np.zeros(1, np.int32)
+    )
     bounds = ends[offsets].astype(np.int32)
-    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(bounds), items.buffers()[2] or pa.py_buffer(b"")])
+    return pa.Array.from_buffers(
+        pa.binary(), len(offsets) - 1, [None, pa.py_buffer(bounds), items.buffers()[2] or pa.py_buffer(b"")]
+    )
 
 
 def _fixed(rows: npt.NDArray[np.uint8]) -> pa.Array:
     bounds = np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1]
-    return pa.Array.from_buffers(pa.binary(), len(rows), [None, pa.py_buffer(bounds), pa.py_buffer(np.ascontiguousarray(rows))])
+    return pa.Array.from_buffers(
+        pa.binary(), len(rows), [None, pa.py_buffer(bounds), pa.py_buffer(np.ascontiguousarray(rows))]
+    )
 
 
 def _varints(values: npt.NDArray[np.int64]) -> pa.Array:
@@ -193,7 +206,7 @@ def _joined(before: bytes, values: pa.Array) -> pa.Array:
 
 def _framed(records: pa.Array) -> bytes:
     """TFRecord's frames: length, checksum of the length, data, checksum of the data, little-endian."""
-    pieces = []
+    pieces: list[bytes] = []
     for record in records.to_pylist():
         length = struct.pack("<Q", len(record))
         pieces += (length, struct.pack("<I", _masked(length)), record, struct.pack("<I", _masked(record)))
@@ -201,7 +214,7 @@ def _framed(records: pa.Array) -> bytes:
 
 
 def _masked(data: bytes) -> int:
-    checksum = google_crc32c.value(data)
+    checksum: int = google_crc32c.value(data)
     return ((checksum >> 15 | checksum << 17) + _MASK) & 0xFFFFFFFF
 
 

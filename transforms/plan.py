@@ -76,4 +76,6 @@ class BuildPlan:
 
     def attributions(self, direct: bool) -> tuple[AttributionRule, ...]:
         """The rules of the outcomes that join by the predictions' own key, or of those that do not."""
-        return tuple(rule for rule in self.examples.attributions if (rule.prediction_key == self.examples.key) == direct)
+        return tuple(
+            rule for rule in self.examples.attributions if (rule.prediction_key == self.examples.key) == direct
+        )

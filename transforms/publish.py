@@ -41,7 +41,9 @@ def publish(root: str, manifest: DayManifest, folder: str) -> Published:
     sizes = {f"{folder}/{name}": size for name, (size, _) in storage.list_files(storage.join(root, folder)).items()}
     for part in manifest.files:
         if sizes.get(part.path) != part.bytes:
-            raise IntegrityError(f"{part.path!r} was written with {part.bytes:,} bytes, but {sizes.get(part.path)} are stored")
+            raise IntegrityError(
+                f"{part.path!r} was written with {part.bytes:,} bytes, but {sizes.get(part.path)} are stored"
+            )
     path = f"{folder}/manifest-{manifest.digest[:16]}.json"
     storage.write_once(storage.join(root, path), manifest.to_json().encode())
     while True:
@@ -96,7 +98,10 @@ def _slice(root: str, manifest: DayManifest, number: int, slices: int, labels: S
     """Key and labels of the examples whose hash lies in one slice."""
     wide = manifest.shards // slices
     columns = [*manifest.key, *labels]
-    tables = [read_part(root, part, manifest, columns) for part in _parts_of(manifest, range(number * wide, (number + 1) * wide))]
+    tables = [
+        read_part(root, part, manifest, columns)
+        for part in _parts_of(manifest, range(number * wide, (number + 1) * wide))
+    ]
     return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.null()) for name in columns})
 
 

@@ -28,7 +28,7 @@ MAX_LINE_BYTES = 10 * 2**20
 """Longer lines are rejected unread, whatever they hold. Not less than a block, so that only the first line of one can be too long."""
 
 _BOM = b"\xef\xbb\xbf"
-_DAMAGE = (EOFError, OSError, zlib.error, isal_zlib.error, zstandard.ZstdError)
+_DAMAGE: Any = (EOFError, OSError, zlib.error, isal_zlib.error, zstandard.ZstdError)
 
 
 class Readable(Protocol):
@@ -58,7 +58,9 @@ def blocks_of(stretch: Input) -> Iterator[Block]:
     """
     try:
         with FileSystems.open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
-            for block in _compressed_blocks(stretch, stored) if stretch.compression else [_plain_block(stretch, stored)]:
+            for block in (
+                _compressed_blocks(stretch, stored) if stretch.compression else [_plain_block(stretch, stored)]
+            ):
                 progress.add("reading", bytes=block.raw_bytes)
                 yield block
     except (beam.io.filesystem.BeamIOError, FileNotFoundError) as error:
@@ -131,10 +133,10 @@ def _compressed_blocks(stretch: Input, stored: BinaryIO) -> Iterator[Block]:
     for _ in iter(lambda: source.read(2**20), b""):
         pass  # what a decompressor leaves unread is part of the file and of its checksum
     if pieces.damage is None and source.length != stretch.size:
-        raise InputError(f"{stretch.name!r} changed while it was read: {source.length:,} bytes, {stretch.size:,} when it was listed")
-    yield Block(
-        stretch.source, stretch.name, offset, pending, (), 0, source.length, source.checksum, pieces.damage
-    )
+        raise InputError(
+            f"{stretch.name!r} changed while it was read: {source.length:,} bytes, {stretch.size:,} when it was listed"
+        )
+    yield Block(stretch.source, stretch.name, offset, pending, (), 0, source.length, source.checksum, pieces.damage)
 
 
 def sample_lines(path: str, count: int) -> list[bytes]:
@@ -200,7 +202,10 @@ def _decompressed(source: _Checksummed, compression: str) -> Readable:
         return igzip.IGzipFile(fileobj=source, mode="rb")
     if compression == "bzip2":
         return bz2.BZ2File(source)
-    reader: Readable = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(source, read_across_frames=True)
+    reader: Readable = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(
+        source,  # type: ignore[arg-type]  # it reads only
+        read_across_frames=True,
+    )
     return reader
 
 
@@ -220,7 +225,7 @@ def stretches_of(file: Input) -> Iterable[Input]:
     return [file._replace(start=start, stop=min(start + BLOCK_BYTES, file.size)) for start in starts]
 
 
-class BlockCoder(beam.coders.Coder):  # type: ignore[misc]
+class BlockCoder(beam.coders.Coder):
     """Blocks travel inside a stage only; should a runner cut there all the same, they travel as MessagePack."""
 
     def encode(self, block: Block) -> bytes:

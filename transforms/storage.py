@@ -77,7 +77,9 @@ def create_if_absent(path: str, data: bytes) -> bool:
         if path.startswith("s3://"):
             return _create_on_s3(path, data)
         if not is_local(path):
-            raise StorageError(f"{path!r}: this kind of storage cannot create a file only if absent; use a local path, gs:// or s3://")
+            raise StorageError(
+                f"{path!r}: this kind of storage cannot create a file only if absent; use a local path, gs:// or s3://"
+            )
         temporary = _write_beside(path, data)
         try:
             os.link(temporary, path)

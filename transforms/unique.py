@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from typing import Any
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -57,7 +57,9 @@ class _KeepFirst:
         return iter(results)
 
 
-def _by_presence(table: pa.Table, ids: tuple[str, ...], fields: tuple[str, ...]) -> Iterator[tuple[pa.Table, tuple[str, ...]]]:
+def _by_presence(
+    table: pa.Table, ids: tuple[str, ...], fields: tuple[str, ...]
+) -> Iterator[tuple[pa.Table, tuple[str, ...]]]:
     """The rows that have an id, and those that lack it, which are one event only if all their fields are equal."""
     absent = functools.reduce(pc.or_, [pc.is_null(table.column(name)) for name in ids])
     for rows, same in ((table.filter(pc.invert(absent)), ids), (table.filter(absent), fields)):

@@ -52,7 +52,12 @@ class WriteRejects(beam.PTransform):
 def _ordered_rejects(shard: tuple[int, Iterable[bytes]]) -> Part:
     (table,) = restore(shard[1]).values()
     rows = table.select(REJECTS_SCHEMA.names)
-    return Part("rejects", None, shard[0], rows.sort_by([("source", "ascending"), ("path", "ascending"), ("offset", "ascending")]))
+    return Part(
+        "rejects",
+        None,
+        shard[0],
+        rows.sort_by([("source", "ascending"), ("path", "ascending"), ("offset", "ascending")]),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,9 @@ class _WritePart:
             name: list(dataclasses.astuple(moments_of(part.table.column(name)))) for name in part.table.column_names
         }  # fmt: skip
         yield tally.encode(
-            tally.PartTally(part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, labels, columns)
+            tally.PartTally(
+                part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, labels, columns
+            )
         )
 
 

@@ -26,7 +26,15 @@ PACKAGE = "obp==0.4.1"
 WHEEL = "obp-0.4.1-py3-none-any.whl"
 SHA256 = "87dec9caf4283c25ab13036532e0a24566f1c7bdcad1653a8ded43b2f5ef8208"
 POLICIES, CAMPAIGNS = ("random", "bts"), ("all", "men", "women")
-FIELDS = ("item_id", "position", "propensity_score", "user_feature_0", "user_feature_1", "user_feature_2", "user_feature_3")
+FIELDS = (
+    "item_id",
+    "position",
+    "propensity_score",
+    "user_feature_0",
+    "user_feature_1",
+    "user_feature_2",
+    "user_feature_3",
+)
 
 Impression = dict[str, str]
 
@@ -36,7 +44,18 @@ def download() -> bytes | None:
     folder = HERE / "download"
     wheel = folder / WHEEL
     if not wheel.exists():
-        command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps", "--dest", str(folder), PACKAGE]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--quiet",
+            "--disable-pip-version-check",
+            "download",
+            "--no-deps",
+            "--dest",
+            str(folder),
+            PACKAGE,
+        ]
         if subprocess.run(command, check=False, capture_output=True).returncode != 0 or not wheel.exists():
             return None
     content = wheel.read_bytes()
@@ -52,7 +71,12 @@ def real_impressions(wheel: bytes) -> Iterator[Impression]:
             for campaign in CAMPAIGNS:
                 with archive.open(f"obp/dataset/obd/{policy}/{campaign}/{campaign}.csv") as file:
                     for number, row in enumerate(csv.DictReader(io.TextIOWrapper(file, "utf-8"))):
-                        yield {**row, "policy": policy, "campaign": campaign, "request_id": f"{policy}-{campaign}-{number}"}
+                        yield {
+                            **row,
+                            "policy": policy,
+                            "campaign": campaign,
+                            "request_id": f"{policy}-{campaign}-{number}",
+                        }
 
 
 def generated_impressions() -> Iterator[Impression]:

@@ -32,7 +32,12 @@ def test_labels_equal_the_plain_computation(built):
     for key, want in expected.items():
         for name, value in want.items():
             got = found[key][name]
-            assert math.isclose(got, value, abs_tol=1e-9) if isinstance(value, float) else got == value, (key, name, got, value)
+            assert math.isclose(got, value, abs_tol=1e-9) if isinstance(value, float) else got == value, (
+                key,
+                name,
+                got,
+                value,
+            )
 
 
 def test_every_line_is_accounted_for(built):
@@ -51,7 +56,9 @@ def test_every_line_is_accounted_for(built):
 
 def test_a_user_is_in_one_split_alone(built):
     _, folder, _ = built
-    users = {split: {row["user_id"] for row in rows_of(folder, split=split).values()} for split in ("train", "eval", "test")}
+    users = {
+        split: {row["user_id"] for row in rows_of(folder, split=split).values()} for split in ("train", "eval", "test")
+    }
     assert users["train"]
     assert not users["train"] & users["eval"]
     assert not users["train"] & users["test"]

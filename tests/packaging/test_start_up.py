@@ -8,8 +8,8 @@ import pytest
 HELP = """
 import sys
 from click.testing import CliRunner
-from retrolabel.pipelines.cli import main
-result = CliRunner().invoke(main, ["--help"])
+from retrolabel.pipelines.cli import commands
+result = CliRunner().invoke(commands, ["--help"])
 assert result.exit_code == 0, result.output
 assert "Commands:" in result.output, result.output
 """

@@ -48,7 +48,11 @@ SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**65), 2**65), st.integers(-9, 9), st.floats(), st.text(max_size=6),
     st.sampled_from(["", "N/A", "7", "7.0", "-1", "1e3", "007", " 7", "true", "click", "NaN", 7.0, -1, -1.0, 2**53 + 1, 2**31, 1e39]),
 )  # fmt: skip
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=5)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
 GOOD = st.fixed_dictionaries(
     {"time": st.just("2026-11-20T10:00:00Z"), "id": st.text(max_size=5)},
     optional={"n": st.integers(-5, 5), "f": st.fixed_dictionaries({}, optional={"x": st.floats(-5, 5), "y": st.integers(0, 9)}),
@@ -89,7 +93,10 @@ LINES = st.lists(st.one_of(GOOD.map(as_line), HOSTILE.map(as_line), RAW), max_si
 
 def content(parsed: Parsed) -> tuple[object, ...]:
     """Rows with every bit of their floats, and rejects."""
-    rows = [[(math.copysign(1, v), v) if isinstance(v, float) else v for v in row.values()] for row in parsed.table.to_pylist()]
+    rows = [
+        [(math.copysign(1, v), v) if isinstance(v, float) else v for v in row.values()]
+        for row in parsed.table.to_pylist()
+    ]
     return rows, parsed.rejects.to_pylist(), parsed.lines, parsed.blank
 
 
@@ -97,7 +104,9 @@ def content(parsed: Parsed) -> tuple[object, ...]:
 @pytest.mark.parametrize("timezone", ["UTC", "Europe/Paris"])
 @settings(max_examples=150, deadline=None)
 @given(lines=LINES, ending=st.sampled_from([b"\n", b"\r\n"]), final=st.booleans())
-@example(lines=[b'{"time":"2026-11-20T10:00:00Z","id":1}'] * 3 + [b'{"time":1795460771,"id":"a"}'], ending=b"\n", final=True)
+@example(
+    lines=[b'{"time":"2026-11-20T10:00:00Z","id":1}'] * 3 + [b'{"time":1795460771,"id":"a"}'], ending=b"\n", final=True
+)
 @example(lines=[b'{"time":1795460771123456789,"id":"a"}', b'{"time":1795460771.5,"id":"a"}'], ending=b"\n", final=True)
 def test_whole_blocks_give_the_rows_and_rejects_of_single_lines(name, timezone, lines, ending, final):
     data = ending.join(lines) + (ending if final else b"")

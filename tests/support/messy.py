@@ -89,8 +89,12 @@ class Logs:
     predictions: list[dict] = dataclasses.field(default_factory=list)
     clicks: list[dict] = dataclasses.field(default_factory=list)
     purchases: list[dict] = dataclasses.field(default_factory=list)
-    rejected: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(("predictions", "click", "purchase"), 0))
-    blank: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys(("predictions", "click", "purchase"), 0))
+    rejected: dict[str, int] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(("predictions", "click", "purchase"), 0)
+    )
+    blank: dict[str, int] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(("predictions", "click", "purchase"), 0)
+    )
 
 
 def write_logs(folder: pathlib.Path, seed: int, predictions: int = 400) -> Logs:
@@ -145,12 +149,16 @@ def _prediction_line(event: dict, random_: random.Random) -> str:
         features["price"] = json.dumps(event["price"])
     record = {"ts": event["event_time"].isoformat(), "prediction_id": event["prediction_id"], "user_id": event["user_id"],
               "item": random_.choice([event["item"], float(event["item"]), str(event["item"])]), "features": features}  # fmt: skip
-    return f"{event['event_time'].isoformat(timespec='seconds')}\tml.prediction\t{json.dumps(record, ensure_ascii=False)}"
+    return (
+        f"{event['event_time'].isoformat(timespec='seconds')}\tml.prediction\t{json.dumps(record, ensure_ascii=False)}"
+    )
 
 
 def _write_clicks(event: dict, number: int, random_: random.Random, logs: Logs, lines: list[str]) -> None:
     for turn in range(random_.choice([1, 1, 2, 4])):
-        delay = random_.choice([datetime.timedelta(0), datetime.timedelta(seconds=1), random_.uniform(0, 30) * HOUR, 24 * HOUR, 6 * HOUR])
+        delay = random_.choice(
+            [datetime.timedelta(0), datetime.timedelta(seconds=1), random_.uniform(0, 30) * HOUR, 24 * HOUR, 6 * HOUR]
+        )
         click = {
             "event_time": event["event_time"] + delay, "event_id": f"e{number}.{turn}",
             "prediction_id": event["prediction_id"] if random_.random() < 0.9 else f"unknown{number}",
@@ -159,11 +167,22 @@ def _write_clicks(event: dict, number: int, random_: random.Random, logs: Logs, 
         }  # fmt: skip
         copies = [click] * random_.choice([1, 1, 2])
         if random_.random() < 0.1:  # delivered again, with another content and even another key
-            copies.append({**click, "event_time": click["event_time"] + HOUR, "prediction_id": f"p{(number + 1) % 50}", "value": 9.0})
+            copies.append(
+                {
+                    **click,
+                    "event_time": click["event_time"] + HOUR,
+                    "prediction_id": f"p{(number + 1) % 50}",
+                    "value": 9.0,
+                }
+            )
         for copy in copies:
             logs.clicks.append(copy)
             record = {"@timestamp": copy["event_time"].isoformat().replace("+00:00", "Z"), "@version": "1"}
-            lines.append(json.dumps(record | {key: value for key, value in copy.items() if key != "event_time" and value is not None}))
+            lines.append(
+                json.dumps(
+                    record | {key: value for key, value in copy.items() if key != "event_time" and value is not None}
+                )
+            )
 
 
 def _store(folder: pathlib.Path, lines: dict[str, list[str]], random_: random.Random) -> None:
@@ -199,7 +218,10 @@ def expected_examples(logs: Logs) -> dict[str, dict]:
         key=lambda event: tuple(event.items()), order=lambda event: event["at"],
     )  # fmt: skip
     clicks.sort(key=lambda event: event["event_time"])
-    ends = {"click": max(event["event_time"] for event in logs.clicks), "purchase": max(event["at"] for event in logs.purchases)}
+    ends = {
+        "click": max(event["event_time"] for event in logs.clicks),
+        "purchase": max(event["at"] for event in logs.purchases),
+    }
     by_touch = {touch: _touched(predictions, purchases, touch) for touch in ("last", "first", "all")}
     examples = {}
     for event in predictions:
@@ -208,7 +230,9 @@ def expected_examples(logs: Logs) -> dict[str, dict]:
             continue
         mine = [click for click in clicks if click["prediction_id"] == event["prediction_id"]]
         day = [click for click in mine if start <= click["event_time"] < start + 24 * HOUR]
-        short = [click for click in mine if start + datetime.timedelta(seconds=1) <= click["event_time"] < start + 6 * HOUR]
+        short = [
+            click for click in mine if start + datetime.timedelta(seconds=1) <= click["event_time"] < start + 6 * HOUR
+        ]
         ratings = [click["rating"] for click in day if click["rating"] is not None]
         own = event["prediction_id"]
         examples[own] = {
@@ -236,7 +260,9 @@ def _touched(predictions: list[dict], purchases: list[dict], touch: str) -> dict
             and event["event_time"] <= bought["at"] < event["event_time"] + 48 * HOUR
         ]  # fmt: skip
         if touch == "last":
-            candidates = sorted(candidates, key=lambda event: (-event["event_time"].timestamp(), event["prediction_id"]))[:1]
+            candidates = sorted(
+                candidates, key=lambda event: (-event["event_time"].timestamp(), event["prediction_id"])
+            )[:1]
         if touch == "first":
             candidates = sorted(candidates, key=lambda event: (event["event_time"], event["prediction_id"]))[:1]
         for event in candidates:

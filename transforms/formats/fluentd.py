@@ -58,7 +58,9 @@ def unwrap(data: bytes, lines: Lines) -> Unwrapped:
     return Unwrapped(bare, fields, doubtful)
 
 
-def _brace_before(octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], first: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _brace_before(
+    octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], first: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
     """Lines with a brace before their first tab: no time has one."""
     braces = np.append(np.flatnonzero(octets[: int(first.max(initial=0))] == ord("{")), len(octets))
     return np.asarray(braces[np.searchsorted(braces, starts)] < first)
@@ -91,4 +93,6 @@ def _fits(line: bytes) -> float:
     return 0.9 if {"time", "tag"} <= found.keys() else 0.0
 
 
-FORMAT = Format("fluentd", "Fluentd and Fluent Bit: JSON with time and tag inside, or time<TAB>tag<TAB>JSON.", record, sniff, unwrap)
+FORMAT = Format(
+    "fluentd", "Fluentd and Fluent Bit: JSON with time and tag inside, or time<TAB>tag<TAB>JSON.", record, sniff, unwrap
+)

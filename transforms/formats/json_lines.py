@@ -8,7 +8,7 @@ from retrolabel.transforms.kernels.json_line import loads
 from retrolabel.transforms.kernels.lines import Lines
 
 
-def unwrap(data: bytes, lines: Lines) -> Unwrapped:  # noqa: ARG001 - the interface's
+def unwrap(data: bytes, lines: Lines) -> Unwrapped:
     """There is nothing to take off."""
     return Unwrapped(data)
 

@@ -52,4 +52,6 @@ def _fits(line: bytes) -> float:
     return (0.95 if "@version" in found else 0.8) if "@timestamp" in found else 0.0
 
 
-FORMAT = Format("logstash", "Logstash: JSON lines with @timestamp; lines with a failure tag are rejected.", record, sniff, unwrap)
+FORMAT = Format(
+    "logstash", "Logstash: JSON lines with @timestamp; lines with a failure tag are rejected.", record, sniff, unwrap
+)

@@ -1,4 +1,4 @@
 """The computation, without Beam: Arrow tables in, Arrow tables out."""
 
-if __name__ != "retrolabel.transforms.kernels":  # found as ./transforms/kernels: it would be a second copy of every class
+if __name__ != "retrolabel.transforms.kernels":  # found as ./transforms: a second copy of every class
     raise ImportError("import retrolabel.transforms.kernels, not transforms.kernels")

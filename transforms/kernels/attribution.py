@@ -78,18 +78,20 @@ def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> Attribut
         tie_break: the predictions' key, which decides between predictions of one moment under `first` and `last`.
     """
     everything = ", ".join(f"{quoted(name)} NULLS FIRST" for name in (rule.time, *rule.fields))
-    statements = [
-        f"CREATE OR REPLACE TEMP TABLE ordered AS\n"
-        f"SELECT *, row_number() OVER (ORDER BY {everything}) AS outcome_row, epoch_us({quoted(rule.time)}) AS outcome_us\nFROM outcome"
-    ]
+    numbered = f"row_number() OVER (ORDER BY {everything}) AS outcome_row, epoch_us({quoted(rule.time)}) AS outcome_us"
+    statements = [f"CREATE OR REPLACE TEMP TABLE ordered AS\nSELECT *, {numbered}\nFROM outcome"]
     windows: dict[tuple[int, int, Attribution], list[LabelRule]] = {}
     for label in rule.labels:
         windows.setdefault((label.after, label.window, label.attribution), []).append(label)
     for number, (after, window, attribution) in enumerate(windows):
-        statements.append(f"CREATE OR REPLACE TEMP TABLE matched_{number} AS\n{_matched(rule, after, window, attribution, tie_break)}")
+        statements.append(
+            f"CREATE OR REPLACE TEMP TABLE matched_{number} AS\n{_matched(rule, after, window, attribution, tie_break)}"
+        )
     labels_sql = []
     for number, labels in enumerate(windows.values()):
-        values = "".join(f",\n       {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels)
+        values = "".join(
+            f",\n       {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels
+        )
         labels_sql.append(f"SELECT {ROW}{values}\nFROM matched_{number} GROUP BY {ROW} ORDER BY {ROW}")
     in_window = " UNION ".join(f"SELECT outcome_row FROM matched_{number}" for number in range(len(windows)))
     same = _equal(rule, "o", "p")
@@ -114,7 +116,9 @@ def _matched(rule: AttributionRule, after: int, window: int, attribution: Attrib
         within = f"o.outcome_us >= epoch_us(p.prediction_time) + {after} AND o.outcome_us < epoch_us(p.prediction_time) + {window}"
         return f"{chosen}FROM ordered o JOIN prediction p ON {same} AND {within}"
     keys = ", ".join(map(quoted, rule.prediction_key))
-    first_of_ties = f"arg_min({ROW}, struct_pack({', '.join(f'k{n} := {quoted(name)}' for n, name in enumerate(tie_break))}))"
+    first_of_ties = (
+        f"arg_min({ROW}, struct_pack({', '.join(f'k{n} := {quoted(name)}' for n, name in enumerate(tie_break))}))"
+    )
     moments = f"(SELECT {keys}, prediction_time, epoch_us(prediction_time) AS us, {first_of_ties} AS {ROW} FROM prediction GROUP BY ALL)"
     if attribution == "last":
         nearest, within = f"o.outcome_us - {after} >= p.us", f"o.outcome_us < p.us + {window}"

@@ -25,7 +25,12 @@ from retrolabel.schemas.reject import Reason, Rejected
 RawKind = Literal["string", "int", "float", "boolean"]
 """What a column of JSON values is read as before the contract is applied."""
 
-RAW_TYPES: dict[RawKind, pa.DataType] = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "boolean": pa.bool_()}
+RAW_TYPES: dict[RawKind, pa.DataType] = {
+    "string": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "boolean": pa.bool_(),
+}
 
 RAW_KINDS: dict[str, RawKind] = {
     "string": "string", "timestamp": "string", "boolean": "boolean",
@@ -103,7 +108,9 @@ def _scalars(raw: pa.Array, field: Field, timezone: str) -> Column:
         low, high = _LIMITS[field.kind]
         if pa.types.is_integer(raw.type):
             return _checked(raw, None if field.kind == "long" else _outside(raw, low, high), target)
-        return _checked(raw, pc.or_(pc.not_equal(pc.floor(raw), raw), pc.greater(pc.abs(raw), min(_EXACT, float(high)))), target)
+        return _checked(
+            raw, pc.or_(pc.not_equal(pc.floor(raw), raw), pc.greater(pc.abs(raw), min(_EXACT, float(high)))), target
+        )
     values = raw.cast(target, safe=False)
     return _checked(values, pc.invert(pc.is_finite(values)), target)
 
@@ -151,7 +158,9 @@ def _either(first: pa.Array | None, second: pa.Array | None) -> pa.Array | None:
 def _without_missing(raw: pa.Array, values: pa.Array, doubtful: pa.Array | None, field: Field) -> Column:
     """Turns values that mean "not measured" into nulls."""
     words = [value for value in field.missing if isinstance(value, str)]
-    numbers = [float(value) for value in field.missing if isinstance(value, int | float) and not isinstance(value, bool)]
+    numbers = [
+        float(value) for value in field.missing if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
     flags = [value for value in field.missing if isinstance(value, bool)]
     matches: list[pa.Array] = []
     if words and pa.types.is_string(raw.type):
@@ -285,7 +294,9 @@ def _scalar(value: Any, field: Field, timezone: str) -> Any:
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise Rejected(Reason.UTF8, f"field {field.name!r} holds half of a surrogate pair")
         if field.symbols and value not in field.symbols:
-            raise Rejected(Reason.SYMBOL, f"field {field.name!r} is not one of the {len(field.symbols)} symbols of its enum")
+            raise Rejected(
+                Reason.SYMBOL, f"field {field.name!r} is not one of the {len(field.symbols)} symbols of its enum"
+            )
         return value
     if field.kind == "boolean":
         if value in ("true", "false"):
@@ -309,7 +320,10 @@ def _number(value: Any, field: Field) -> int | float:
             if not value.is_integer():
                 raise _wrong(value, field)
             if abs(value) > _EXACT:
-                raise Rejected(Reason.RANGE, f"field {field.name!r} is a float beyond 2**53, where whole numbers are no longer exact")
+                raise Rejected(
+                    Reason.RANGE,
+                    f"field {field.name!r} is a float beyond 2**53, where whole numbers are no longer exact",
+                )
         low, high = _LIMITS[field.kind]
         if not low <= value <= high:
             raise Rejected(Reason.RANGE, f"field {field.name!r} does not fit {field.kind}")
@@ -330,7 +344,9 @@ def _timestamp(value: Any, field: Field, timezone: str) -> int:
         if match := _ISO.fullmatch(value):
             return _iso_micros(match, field, timezone)
         if not re.fullmatch(_EPOCH, value):
-            raise Rejected(Reason.TIME, f"field {field.name!r} is a string that is neither ISO 8601 nor an epoch number")
+            raise Rejected(
+                Reason.TIME, f"field {field.name!r} is a string that is neither ISO 8601 nor an epoch number"
+            )
         value = float(value) if "." in value else int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(value, field)
@@ -340,7 +356,7 @@ def _timestamp(value: Any, field: Field, timezone: str) -> int:
     if isinstance(value, int):
         micros = value // 1000 if unit == "ns" else value * _PER_UNIT[unit]
     else:
-        micros = int(math.floor(value / 1000)) if unit == "ns" else int(np.rint(value * _PER_UNIT[unit]))
+        micros = math.floor(value / 1000) if unit == "ns" else int(np.rint(value * _PER_UNIT[unit]))
     if not _YEARS[0] <= micros <= _YEARS[1]:
         raise Rejected(Reason.TIME, f"field {field.name!r} lies outside the years 1 to 9999")
     return micros
@@ -356,7 +372,9 @@ def _iso_micros(match: re.Match[str], field: Field, timezone: str) -> int:
             local = moment.replace(tzinfo=zoneinfo.ZoneInfo(timezone))
             moment = local.astimezone(datetime.UTC)
             if moment.astimezone(local.tzinfo).replace(tzinfo=None) != local.replace(tzinfo=None):
-                raise Rejected(Reason.TIME, f"field {field.name!r} is a local time that {timezone} skipped (clocks went forward)")
+                raise Rejected(
+                    Reason.TIME, f"field {field.name!r} is a local time that {timezone} skipped (clocks went forward)"
+                )
         elif zone in "Zz":
             moment = moment.replace(tzinfo=datetime.UTC)
         else:
@@ -374,12 +392,14 @@ def _is_missing(value: Any, field: Field) -> bool:
     """JSON equality: -1 is -1.0, but neither is true or "-1" (of which the latter is a number, where a number is expected)."""
     for missing in field.missing:
         if isinstance(missing, bool) or isinstance(value, bool):
-            if value is missing or (field.kind == "boolean" and isinstance(missing, bool) and value == str(missing).lower()):
+            if value is missing or (
+                field.kind == "boolean" and isinstance(missing, bool) and value == str(missing).lower()
+            ):
                 return True
         elif isinstance(missing, str) == isinstance(value, str):
             if value == missing:
                 return True
-        elif isinstance(value, str) and field.kind in ("int", "long", "float", "double"):
+        elif isinstance(value, str) and field.kind in ("int", "long", "float", "double"):  # noqa: SIM102 - two questions
             if re.fullmatch(_NUMBER, value) and float(value) == missing:
                 return True
     return False

@@ -58,7 +58,11 @@ class Examples:
 
 
 def make_examples(
-    predictions: pa.Table, labels: Sequence[pa.Table], rule: ExampleRule, watermarks: Mapping[str, int], order: Sequence[str]
+    predictions: pa.Table,
+    labels: Sequence[pa.Table],
+    rule: ExampleRule,
+    watermarks: Mapping[str, int],
+    order: Sequence[str],
 ) -> Examples:
     """Puts the labels beside the predictions, and keeps what may be published.
 
@@ -127,7 +131,9 @@ def _is_negative(table: pa.Table, labels: Sequence[str]) -> npt.NDArray[np.bool_
     return negative
 
 
-def _splits(table: pa.Table, rule: ExampleRule, times: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.bool_] | bool]:
+def _splits(
+    table: pa.Table, rule: ExampleRule, times: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[np.bool_] | bool]:
     """Of each split, which rows are its members."""
     if rule.split is None:
         return {ALL: True}

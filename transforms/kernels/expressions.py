@@ -59,8 +59,11 @@ def aggregate(value: str, time: str) -> Aggregate:
         function, field = match[1], quoted(match[2])
         if function == "sum":
             return Aggregate(f"coalesce(sum({field} ORDER BY outcome_row), 0)", "0")
-        ordered = {"mean": f"avg({field} ORDER BY outcome_row)", "first": f"first({field} ORDER BY outcome_row)",
-                   "last": f"last({field} ORDER BY outcome_row)"}
+        ordered = {
+            "mean": f"avg({field} ORDER BY outcome_row)",
+            "first": f"first({field} ORDER BY outcome_row)",
+            "last": f"last({field} ORDER BY outcome_row)",
+        }
         return Aggregate(ordered.get(function, f"{function}({field})"), "NULL")
     return Aggregate(f"({value})", f"(SELECT {value} FROM matched)")
 
@@ -94,7 +97,9 @@ def label_type(value: str, contract: Contract, time: str) -> pa.DataType:
 
 def value_when_none(value: str, contract: Contract, time: str) -> Any:
     """The value of a label for a matured prediction without any outcome."""
-    return _values(f"SELECT {aggregate(value, time).when_none} AS value", "matched", _matched_schema(contract))[0].as_py()
+    return _values(f"SELECT {aggregate(value, time).when_none} AS value", "matched", _matched_schema(contract))[
+        0
+    ].as_py()
 
 
 def with_plain_types(table: pa.Table) -> pa.Table:
@@ -122,11 +127,18 @@ def _check_expression(sql: str) -> None:
     if "--" in sql or "/*" in sql:
         raise ConfigError(f"{sql!r} holds a SQL comment; write comments in YAML")
     names = sorted({name.lower() for name in re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)})
-    changing = connection().execute(
-        "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' AND list_contains(?, function_name)", [names]
-    ).fetchall()
+    changing = (
+        connection()
+        .execute(
+            "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' AND list_contains(?, function_name)",
+            [names],
+        )
+        .fetchall()
+    )
     if changing:
-        raise ConfigError(f"{sql!r} uses {changing[0][0]!r}, whose value changes from run to run; a build must be repeatable")
+        raise ConfigError(
+            f"{sql!r} uses {changing[0][0]!r}, whose value changes from run to run; a build must be repeatable"
+        )
 
 
 def _matched_schema(contract: Contract) -> pa.Schema:

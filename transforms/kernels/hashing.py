@@ -55,7 +55,9 @@ def _as_text(column: pa.Array) -> pa.Array:
 
 def _extend(state: Hashes, texts: pa.Array) -> Hashes:
     """Mixes one column of strings into the state of each row."""
-    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(
+        np.int64
+    )
     starts, lengths = offsets[:-1], offsets[1:] - offsets[:-1]
     if texts.null_count:
         nulls = pc.is_null(texts).to_numpy(zero_copy_only=False)
@@ -92,7 +94,8 @@ def _last_words(words: Hashes, starts: npt.NDArray[np.int64], kept: npt.NDArray[
     """The words of `kept` bytes (1 to 8) at `starts`, zero-padded; none is read past the end of the buffer."""
     inside = np.minimum(starts, len(words) - 1)
     shifted = words[inside] >> ((starts - inside).astype(np.uint64) * np.uint64(8))
-    return shifted & (np.uint64(2**64 - 1) >> (np.uint64(64) - kept.astype(np.uint64) * np.uint64(8)))
+    masked: Hashes = shifted & (np.uint64(2**64 - 1) >> (np.uint64(64) - kept.astype(np.uint64) * np.uint64(8)))
+    return masked
 
 
 def shard_of(hashes: Hashes, shards: int) -> npt.NDArray[np.int64]:

@@ -22,7 +22,10 @@ MOST_FIELDS = 200
 PLACEHOLDERS = ("", "N/A", "n/a", "NA", "null", "NULL", "None", "-", "NaN", "nan", "unknown")
 """Strings that stand for "not measured" among numbers."""
 
-PLUMBING = re.compile(r"(@version|@metadata.*|host(name)?|tags?|logger.*|level|severity|pid|program|path|type|thread.*|agent|ecs.*)$", re.I)
+PLUMBING = re.compile(
+    r"(@version|@metadata.*|host(name)?|tags?|logger.*|level|severity|pid|program|path|type|thread.*|agent|ecs.*)$",
+    re.I,
+)
 """Fields that shippers add about themselves; left out of a contract when they say the same in every line."""
 
 _TIME_NAMES = ("event_time", "@timestamp", "timestamp", "time", "ts", "at", "date", "created_at", "occurred_at")
@@ -71,7 +74,9 @@ def infer_fields(records: Sequence[Record]) -> Sampled:
             leaves[path].append(value)
     left_out = []
     if len(leaves) > MOST_FIELDS:
-        common = {path for path, _ in Counter({path: len(values) for path, values in leaves.items()}).most_common(MOST_FIELDS)}
+        common = {
+            path for path, _ in Counter({path: len(values) for path, values in leaves.items()}).most_common(MOST_FIELDS)
+        }
         left_out.append(f"{len(leaves) - MOST_FIELDS} rarer fields: this looks like a map with changing keys")
         leaves = defaultdict(list, {path: values for path, values in leaves.items() if path in common})
     guesses, taken = [], {"split", "weight"}
@@ -136,7 +141,9 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str) -> Guess:
         else:
             doubts.append("numbers and text mixed: taken for a string")
     else:
-        doubts.append(f"{' and '.join(sorted(kinds))} mixed: taken for a string; lines of another kind will be rejected")
+        doubts.append(
+            f"{' and '.join(sorted(kinds))} mixed: taken for a string; lines of another kind will be rejected"
+        )
         repeated = False
     full = len(found) == records
     nullable = bool(missing) or not (full and (records >= 200))
@@ -178,7 +185,9 @@ def _value(record: Record, field: Field) -> Any:
 
 def rank_times(sampled: Sampled) -> list[Guess]:
     """The timestamps that every line has, the likeliest event time first: by name, then by their order in the file."""
-    candidates = [guess for guess in sampled.guesses if guess.field.kind == "timestamp" and guess.present == len(sampled.records)]
+    candidates = [
+        guess for guess in sampled.guesses if guess.field.kind == "timestamp" and guess.present == len(sampled.records)
+    ]
 
     def rank(guess: Guess) -> tuple[int, float]:
         last = guess.field.path[-1].lower()
@@ -212,7 +221,7 @@ def find_joins(predictions: Sampled, outcomes: Sampled) -> list[Join]:
     no single field tells predictions apart.
     """
     mine, theirs = (_key_values(sampled) for sampled in (outcomes, predictions))
-    joins = []
+    joins: list[Join] = []
     for (key, values), (other, others) in itertools.product(mine.items(), theirs.items()):
         joins += _join((key,), [values], (other,), [others])
     if not any(join.unique > 0.9 and join.found > 0.2 for join in joins):
@@ -229,7 +238,9 @@ def _key_values(sampled: Sampled) -> dict[str, list[Any]]:
     return {name: sampled.values(name) for name in names}
 
 
-def _join(key: tuple[str, ...], values: list[list[Any]], other: tuple[str, ...], others: list[list[Any]]) -> Iterable[Join]:
+def _join(
+    key: tuple[str, ...], values: list[list[Any]], other: tuple[str, ...], others: list[list[Any]]
+) -> Iterable[Join]:
     known = [row for row in zip(*others, strict=True) if None not in row]
     asked = [row for row in zip(*values, strict=True) if None not in row]
     if not known or not asked or {type(value) for value in known[0]} != {type(value) for value in asked[0]}:
@@ -244,7 +255,12 @@ def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
     """A field, not the join key, that tells events apart even if some were delivered twice."""
     for guess in sampled.guesses:
         name = guess.field.name
-        if guess.field.kind not in ("string", "long") or guess.field.repeated or name in key or not _ID_NAME.search(name):
+        if (
+            guess.field.kind not in ("string", "long")
+            or guess.field.repeated
+            or name in key
+            or not _ID_NAME.search(name)
+        ):
             continue
         if guess.present == len(sampled.records) and guess.distinct >= 0.8 * len(sampled.records):
             return name
@@ -255,7 +271,11 @@ def find_group(sampled: Sampled) -> str | None:
     """A field that names a person or a session, by which to split."""
     for pattern in (r"user(_?id)?", r"(customer|visitor|member|account|client)(_?id)?", r"session(_?id)?"):
         for guess in sampled.guesses:
-            if re.fullmatch(pattern, guess.field.name) and guess.field.kind in ("string", "long") and not guess.field.repeated:
+            if (
+                re.fullmatch(pattern, guess.field.name)
+                and guess.field.kind in ("string", "long")
+                and not guess.field.repeated
+            ):
                 return guess.field.name
     return None
 

@@ -34,7 +34,11 @@ class Lines:
     def bare_objects(self) -> bool:
         """Whether every line begins with `{` and ends with `}`: then nothing is blank and nothing is wrapped."""
         starts, ends = self._raw_bounds
-        return bool(np.all(ends > starts) and np.all(self.octets[starts] == ord("{")) and np.all(self.octets[ends - 1] == ord("}")))
+        return bool(
+            np.all(ends > starts)
+            and np.all(self.octets[starts] == ord("{"))
+            and np.all(self.octets[ends - 1] == ord("}"))
+        )
 
     @functools.cached_property
     def _bounds(self) -> tuple[Positions, Positions, int]:
@@ -45,7 +49,9 @@ class Lines:
         # Trailing and leading white space is rare: one round settles nearly every block, further rounds the odd line.
         while len(starts):
             trailing = (ends > starts) & np.isin(self.octets[np.maximum(ends - 1, 0)], (_SPACE, _TAB, _RETURN))
-            leading = (ends > starts) & np.isin(self.octets[np.minimum(starts, len(self.octets) - 1)], (_SPACE, _TAB, _RETURN))
+            leading = (ends > starts) & np.isin(
+                self.octets[np.minimum(starts, len(self.octets) - 1)], (_SPACE, _TAB, _RETURN)
+            )
             if not trailing.any() and not leading.any():
                 break
             ends = ends - trailing

@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,8 +49,9 @@ class Moments:
         return math.sqrt(self.square / values) if values else None
 
 
-def _least(choose: Any, first: float | None, second: float | None) -> float | int | None:
-    return choose((value for value in (first, second) if value is not None), default=None)
+def _least(choose: Callable[..., float | int | None], first: float | None, second: float | None) -> float | int | None:
+    known: list[float | int] = [value for value in (first, second) if value is not None]
+    return choose(known, default=None)
 
 
 def moments_of(column: pa.ChunkedArray | pa.Array) -> Moments:

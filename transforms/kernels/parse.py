@@ -68,12 +68,17 @@ class LineReader:
     def parse_each(self, block: Block) -> Parsed:
         """Reads the lines one by one: the definition that `parse` is held to."""
         lines = Lines(block.data)
-        return self._collect(block, lines, self.contract.arrow_schema.empty_table(), np.empty(0, np.int64), np.arange(len(lines)))
+        return self._collect(
+            block, lines, self.contract.arrow_schema.empty_table(), np.empty(0, np.int64), np.arange(len(lines))
+        )
 
-    def _collect(self, block: Block, lines: Lines, table: pa.Table, rows: npt.NDArray[np.int64], rest: npt.NDArray[np.int64]) -> Parsed:
+    def _collect(
+        self, block: Block, lines: Lines, table: pa.Table, rows: npt.NDArray[np.int64], rest: npt.NDArray[np.int64]
+    ) -> Parsed:
         """Judges the remaining lines and puts all rows in the order of their lines."""
         rejects = [
-            (block.offset + start, Reason.TOO_LONG, f"line of {length:,} bytes", head) for start, length, head in block.skipped
+            (block.offset + start, Reason.TOO_LONG, f"line of {length:,} bytes", head)
+            for start, length, head in block.skipped
         ]
         found: list[list[Any]] = []
         found_at: list[int] = []
@@ -83,7 +88,9 @@ class LineReader:
                 found.append(self._judge(line))
                 found_at.append(position)
             except Rejected as verdict:
-                rejects.append((block.offset + int(lines.starts[position]), verdict.reason, verdict.detail, line[:KEPT_BYTES]))
+                rejects.append(
+                    (block.offset + int(lines.starts[position]), verdict.reason, verdict.detail, line[:KEPT_BYTES])
+                )
         if found:
             order = np.argsort(np.concatenate([rows, np.array(found_at, dtype=np.int64)]), kind="stable")
             table = pa.concat_tables([table, self._table_of(found)]).combine_chunks().take(pa.array(order))
@@ -131,7 +138,9 @@ class LineReader:
 
     # Whole blocks
 
-    def _quick(self, lines: Lines, unwrapped: Unwrapped) -> tuple[pa.Table, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _quick(
+        self, lines: Lines, unwrapped: Unwrapped
+    ) -> tuple[pa.Table, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Reads what can be read all at once: the rows, their lines' positions, and the positions left to judge."""
         everything = np.arange(len(lines))
         nothing = self.contract.arrow_schema.empty_table()
@@ -157,8 +166,7 @@ class LineReader:
     ) -> Iterator[tuple[pa.Table, pa.Array | None, npt.NDArray[np.int64]]]:
         """Reads the promising lines together, or by the handful if together they fail."""
         kinds = self._learned.get("kinds") or self._usual_kinds()
-        size = max(len(good), 1)
-        for size in (size, _HANDFUL):
+        for size in (max(len(good), 1), _HANDFUL):
             groups = [good[start : start + size] for start in range(0, len(good), size)]
             read = [(self._columns(*_only(lines, unwrapped, group), kinds), group) for group in groups]
             if size == _HANDFUL or all(whole is not None for whole, _ in read):
@@ -179,9 +187,13 @@ class LineReader:
         """The block's rows and a mask of the doubtful ones; None if Arrow cannot read it as lines of one object each."""
         starts, ends = lines.starts, lines.ends
         octets = np.frombuffer(unwrapped.json, dtype=np.uint8)
-        if not (octets[ends - 1] == ord("}")).all() or (not unwrapped.fields and not (octets[starts] == ord("{")).all()):
+        if not (octets[ends - 1] == ord("}")).all() or (
+            not unwrapped.fields and not (octets[starts] == ord("{")).all()
+        ):
             return None
-        schema = _raw_schema({path: kind for path, kind in kinds.items() if path[0] not in unwrapped.fields}, self.contract)
+        schema = _raw_schema(
+            {path: kind for path, kind in kinds.items() if path[0] not in unwrapped.fields}, self.contract
+        )
         try:
             raw = pj.read_json(
                 pa.BufferReader(pa.py_buffer(unwrapped.json)),
@@ -238,7 +250,11 @@ class LineReader:
     def _struct(self, kinds: Kinds, unwrapped: Unwrapped) -> type[msgspec.Struct]:
         repeated = {field.path for field in self.contract.fields if field.repeated}
         return _struct_of(
-            {path: Any if path in repeated else _STRICT[kind] for path, kind in kinds.items() if path[0] not in unwrapped.fields}
+            {
+                path: Any if path in repeated else _STRICT[kind]
+                for path, kind in kinds.items()
+                if path[0] not in unwrapped.fields
+            }
         )
 
     def _promising(self, lines: Lines, unwrapped: Unwrapped) -> npt.NDArray[np.int64]:
@@ -291,7 +307,11 @@ def _at_path(raw: pa.Table, fields: Mapping[str, pa.Array], path: Path) -> pa.Ar
 def _raw_schema(kinds: Kinds, contract: Contract) -> pa.Schema:
     """The nested Arrow schema in which the paths of the contract stand."""
     repeated = {field.path for field in contract.fields if field.repeated}
-    return pa.schema(_members({path: pa.list_(RAW_TYPES[kind]) if path in repeated else RAW_TYPES[kind] for path, kind in kinds.items()}))
+    return pa.schema(
+        _members(
+            {path: pa.list_(RAW_TYPES[kind]) if path in repeated else RAW_TYPES[kind] for path, kind in kinds.items()}
+        )
+    )
 
 
 def _members(types: Mapping[Path, pa.DataType]) -> list[pa.Field]:

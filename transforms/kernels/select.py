@@ -55,7 +55,9 @@ def select(block: pa.Table, sql: str, time: str) -> Selected:
     try:
         fates = engine.sql(sql).fetchnumpy()["fate"]
     except duckdb.Error as error:
-        raise ConfigError(f"the filter fails on the log: {type(error).__name__}; guard it, for example with TRY_CAST") from None
+        raise ConfigError(
+            f"the filter fails on the log: {type(error).__name__}; guard it, for example with TRY_CAST"
+        ) from None
     finally:
         engine.unregister("block")
     counts = np.bincount(fates, minlength=3)
