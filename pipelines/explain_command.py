@@ -12,7 +12,7 @@ from retrolabel.schemas.contract import Contract
 from retrolabel.transforms.kernels.arrange import HASH, duplicates_sql
 from retrolabel.transforms.kernels.attribution import ROW, attribution_sql
 from retrolabel.transforms.kernels.expressions import quoted
-from retrolabel.transforms.kernels.select import select_sql
+from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS
 
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.bool_(): "BOOLEAN", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float32(): "FLOAT",
@@ -45,7 +45,7 @@ def explain(project: Project) -> list[str]:
         source, contract = project.source(name), project.contracts[name]
         lines += ["", f"-- Inside a block of {name}: what becomes of each parsed line (0 kept, 1 filtered, 2 out of range).",
                   "-- The range here is 2026-11-20 in UTC; a build fills in its own.",
-                  _table("block", contract), _terminated(select_sql(source.where, source.time, *_EXAMPLE_DAY))]  # fmt: skip
+                  _table("block", contract), _terminated(Selection(source.where, source.time, *_EXAMPLE_DAY).sql)]  # fmt: skip
     predictions = project.contracts[PREDICTIONS]
     content = [field.name for field in predictions.fields]
     lines += ["", "-- Inside a shard: of predictions whose key is there more than once, the first in canonical order stays (turn 1).",

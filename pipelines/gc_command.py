@@ -1,41 +1,55 @@
 """`retrolabel gc`: sweeping what killed builds left."""
 
+import re
 import time
 
 import click
 
 from retrolabel.configs.model import parse_duration
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import (
-    VERSIONS,
-    read_day_manifest,
-    read_version,
-    record_path,
-    split_name,
-    version_numbers,
-)
+from retrolabel.transforms.dataset import read_day_manifest, read_version, split_name, version_numbers
+
+_BUILT = re.compile(r"(?:\d{4}-\d\d-\d\d/[0-9a-f]{16}|_tmp/[^/]+)/.+|_versions/\.tmp-[^/]+")
+"""What builds write below a dataset's folder, and nothing that a person may have put there."""
 
 
 def unlisted(root: str, older_than: float) -> dict[str, int]:
-    """The files below a dataset's folder that no version lists, with their sizes.
+    """The files below a dataset's folder that builds wrote and no version lists, with their sizes.
 
     Args:
         root: the dataset's folder.
-        older_than: seconds since a file was last changed; younger ones may belong to a running build.
+        older_than: seconds since a file was last changed; younger ones may belong to a running build, and so may all files of
+            a temporary folder while one of them is young.
+
+    Raises:
+        InputError: there is no dataset, nor anything that a killed build left.
+        IntegrityError: a manifest cannot be read; then nobody can say what it lists.
     """
-    listed = set()
-    for number in version_numbers(root):
-        listed.add(record_path(number))
-        for path in read_version(root, number).days.values():
-            listed.add(path)
-    for path in [path for path in listed if not path.startswith(f"{VERSIONS}/")]:
-        listed.update(part.path for part in read_day_manifest(root, path).files)
+    # Before the versions: what a build commits in between is listed by then.
+    written = {path: found for path, found in storage.list_files(root).items() if _BUILT.fullmatch(path)}
+    if not written:
+        read_version(root)  # says what is wrong, unless the dataset is merely clean
+    listed = _listed(root)
+    changed: dict[str, float] = {}
+    for path, (_, moment) in written.items():
+        changed[_owner(path)] = max(moment, changed.get(_owner(path), moment))
     now = time.time()
     return {
         path: size
-        for path, (size, changed) in storage.list_files(root).items()
-        if path not in listed and now - changed >= older_than
+        for path, (size, _) in written.items()
+        if path not in listed and now - changed[_owner(path)] >= older_than
     }
+
+
+def _listed(root: str) -> set[str]:
+    """Every file that any version lists."""
+    manifests = {path for number in version_numbers(root) for path in read_version(root, number).days.values()}
+    return manifests | {part.path for path in manifests for part in read_day_manifest(root, path).files}
+
+
+def _owner(path: str) -> str:
+    """What grows old as one: the temporary folder of a run, else the file by itself."""
+    return "/".join(path.split("/")[:2]) if path.startswith("_tmp/") else path
 
 
 def _as_duration(_: click.Context, __: click.Parameter, value: str) -> float:
@@ -56,7 +70,9 @@ def _as_duration(_: click.Context, __: click.Parameter, value: str) -> float:
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def command(dataset: str, older_than: float, dry_run: bool) -> None:
-    """Remove the files of DATASET that no version lists: what killed or refused builds left. Versions are never touched.
+    """Remove the files of DATASET that no version lists: what killed or refused builds left.
+
+    Files of versions are never touched, nor those that no build wrote.
 
     \b
     Examples:
@@ -70,5 +86,6 @@ def command(dataset: str, older_than: float, dry_run: bool) -> None:
         if not dry_run:
             storage.delete(storage.join(root, path))
     if not dry_run:
-        storage.remove_empty_folders(root)
+        for folder in {"/".join(path.split("/")[:2]) for path in found if not path.startswith("_versions/")}:
+            storage.remove_empty_folders(storage.join(root, folder))
     click.echo(f"{len(found):,} files, {sum(found.values()):,} bytes")

@@ -24,7 +24,7 @@ from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
 from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_bounds
 from retrolabel.transforms.kernels.expressions import label_type, value_when_none
 from retrolabel.transforms.kernels.parse import LineReader
-from retrolabel.transforms.kernels.select import select_sql
+from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan
 from retrolabel.transforms.read import compression_of
 from retrolabel.transforms.storage import is_local, join
@@ -133,7 +133,7 @@ def _source_plan(project: Project, name: str, begin: int, end: int) -> SourcePla
     reader = LineReader(name, FORMATS[source.format], project.contracts[name], source.timezone, keep)
     ids = source.id if isinstance(source, Outcome) else None
     keys = ("predictions",) if name == PREDICTIONS else ("outcomes", name)
-    return SourcePlan(reader, select_sql(source.where, source.time, begin, end), source.time, ids or source.key,
+    return SourcePlan(reader, Selection(source.where, source.time, begin, end), ids or source.key,
                       project.place(*keys, "where"))  # fmt: skip
 
 

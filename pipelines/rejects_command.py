@@ -1,17 +1,17 @@
 """`retrolabel rejects`: the lines that could not become rows."""
 
-import io
+import heapq
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retrolabel.pipelines.summary import printable
 from retrolabel.schemas.manifest import DayManifest
-from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import read_day_manifest, read_version, split_name
+from retrolabel.transforms.dataset import part_bytes, read_day_manifest, read_version, split_name
 
 
 @click.command()
@@ -49,13 +49,20 @@ def command(dataset: str, date: str | None, source: str | None, reason: str | No
 
 
 def rejects_of(root: str, manifest: DayManifest) -> Iterator[dict[str, Any]]:
-    """The rejected lines of a day's build, by file and offset."""
-    for part in manifest.files:
-        if part.kind == "rejects":
-            table = pq.read_table(io.BytesIO(storage.read_bytes(storage.join(root, part.path))))
-            for row in table.to_pylist():
-                line = row["line"]
-                yield {**row, "line": line.decode("utf-8", "backslashreplace") if line is not None else None}
+    """The rejected lines of a day's build, by source, file and offset.
+
+    Raises:
+        IntegrityError: a file of them is not there, or not as it was written.
+    """
+    parts = [_rows(part_bytes(root, part)) for part in manifest.files if part.kind == "rejects"]
+    for row in heapq.merge(*parts, key=lambda row: (row["source"], row["path"], row["offset"])):
+        line = row["line"]
+        yield {**row, "line": line.decode("utf-8", "backslashreplace") if line is not None else None}
+
+
+def _rows(data: bytes) -> Iterator[dict[str, Any]]:
+    for batch in pq.ParquetFile(pa.BufferReader(data)).iter_batches(1024):
+        yield from batch.to_pylist()
 
 
 def _told(reject: dict[str, Any]) -> str:

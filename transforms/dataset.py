@@ -1,18 +1,23 @@
 """A dataset at rest, as readers see it: versions, manifests, rows."""
 
-import dataclasses
+import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as fs
 
 from retrolabel.schemas.errors import InputError, IntegrityError
 from retrolabel.schemas.manifest import DayManifest, PartFile, VersionRecord
 from retrolabel.transforms import storage
 from retrolabel.transforms.parts import decode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VERSIONS = "_versions"
 _RECORD = re.compile(r"(\d{8})\.json")
@@ -47,16 +52,33 @@ def read_version(root: str, version: int | None = None) -> VersionRecord:
     if version is None:
         numbers = version_numbers(root)
         if not numbers:
-            raise InputError(f"{root!r} is no dataset: it has no {VERSIONS} folder with a version. Hint: name the folder of the dataset itself, "
-                             f"such as datasets/shoes_ctr")  # fmt: skip
+            raise InputError(_no_dataset(root))
         version = numbers[-1]
     path = storage.join(root, record_path(version))
     try:
         return VersionRecord.from_json(storage.read_bytes(path), path)
     except FileNotFoundError:
         there = version_numbers(root)
-        known = f"there are {there[0]} to {there[-1]}" if there else "it has none"
-        raise InputError(f"{root!r} has no version {version}; {known}") from None
+        if not there:
+            raise InputError(_no_dataset(root)) from None
+        raise InputError(f"{root!r} has no version {version}; there are {there[0]} to {there[-1]}") from None
+
+
+def _no_dataset(root: str) -> str:
+    """Says so, and what is meant perhaps: datasets below the folder, or beside it."""
+    near = [*_datasets_in(root), *_datasets_in(os.path.dirname(root) or ".")]
+    hint = (
+        f"Hint: there is {', '.join(near[:5])}"
+        if near
+        else "Hint: name the folder of the dataset, as datasets/shoes_ctr"
+    )
+    return f"{root!r} is no dataset: it holds no version. {hint}"
+
+
+def _datasets_in(folder: str) -> list[str]:
+    if not storage.is_local(folder) or not os.path.isdir(folder):
+        return []
+    return [path for path in sorted(glob.glob(f"{glob.escape(folder)}/*")) if version_numbers(path)]
 
 
 def read_day_manifest(root: str, path: str) -> DayManifest:
@@ -78,9 +100,9 @@ def read_day_manifest(root: str, path: str) -> DayManifest:
 def split_name(dataset: str) -> tuple[str, int | None]:
     """Takes `datasets/shoes_ctr@7` apart."""
     root, at, version = dataset.rpartition("@")
-    if not at:
-        return dataset.rstrip("/"), None
-    if not version.removeprefix("v").isdigit():
+    if not at or "/" in version:
+        return dataset.rstrip("/") or "/", None
+    if not version.removeprefix("v").isdecimal():
         raise InputError(f"{dataset!r}: expected a number after '@', as in {root}@7")
     return root.rstrip("/"), int(version.removeprefix("v"))
 
@@ -103,6 +125,15 @@ def read_part(root: str, part: PartFile, manifest: DayManifest, columns: Sequenc
     Raises:
         IntegrityError: the file is missing or of another size than its manifest says.
     """
+    return decode(part_bytes(root, part), part.path.rpartition(".")[2], example_schema(manifest), columns)
+
+
+def part_bytes(root: str, part: PartFile) -> bytes:
+    """The content of one file of a build.
+
+    Raises:
+        IntegrityError: the file is missing or of another size than its manifest says.
+    """
     path = storage.join(root, part.path)
     try:
         data = storage.read_bytes(path)
@@ -110,35 +141,45 @@ def read_part(root: str, part: PartFile, manifest: DayManifest, columns: Sequenc
         raise IntegrityError(f"{path!r} is missing, though a manifest lists it") from None
     if len(data) != part.bytes:
         raise IntegrityError(f"{path!r} has {len(data):,} bytes; its manifest says {part.bytes:,}")
-    return decode(data, part.path.rpartition(".")[2], example_schema(manifest), columns)
+    return data
 
 
 def verify(root: str, manifest: DayManifest) -> Iterator[str]:
-    """Reads every file of a day and names those that are not what the manifest says."""
+    """Reads every file of a day and says of each that is not what the manifest says what is wrong with it."""
     for part in manifest.files:
-        path = storage.join(root, part.path)
         try:
-            data = storage.read_bytes(path)
-        except FileNotFoundError:
-            yield f"{path!r} is missing"
+            data = part_bytes(root, part)
+        except IntegrityError as error:
+            yield str(error)
             continue
         if hashlib.sha256(data).hexdigest() != part.sha256:
-            yield f"{path!r} differs from its SHA-256"
+            yield f"{storage.join(root, part.path)!r} differs from its SHA-256"
 
 
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """A pyarrow dataset with pandas' door: every attribute of `pyarrow.dataset.Dataset`, and `to_pandas`."""
+class _Pandas:
+    """The door to pandas that pyarrow's datasets lack."""
 
-    dataset: ds.Dataset
-    version: int
+    def to_pandas(self, columns: Sequence[str] | None = None, **options: Any) -> "pd.DataFrame":
+        """All rows as a pandas DataFrame.
 
-    def to_pandas(self, **options: Any) -> Any:
-        """All rows as a pandas DataFrame; options go to `pyarrow.Table.to_pandas`."""
-        return self.dataset.to_table().to_pandas(**options)
+        Args:
+            columns: which; all by default.
+            **options: of `pyarrow.Table.to_pandas`.
+        """
+        table: pa.Table = self.to_table(columns=columns)  # type: ignore[attr-defined]
+        return table.to_pandas(**options)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.dataset, name)
+
+class StoredExamples(_Pandas, ds.FileSystemDataset):
+    """A pyarrow dataset over Parquet files, with `to_pandas`; rows are read when asked for."""
+
+
+class LoadedExamples(_Pandas, ds.InMemoryDataset):
+    """A pyarrow dataset of rows in memory, with `to_pandas`."""
+
+
+Examples = StoredExamples | LoadedExamples
+"""What `load` gives: a pyarrow dataset (`to_table`, `to_batches`, `scanner`, `count_rows`, `schema`, …) with `to_pandas`."""
 
 
 def load(
@@ -146,8 +187,9 @@ def load(
     version: int | str | None = None,
     split: str | None = None,
     date: str | None = None,
+    dates: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
-) -> Loaded:
+) -> Examples:
     """Opens a version of a dataset: the files that its manifests list, and no others.
 
     Args:
@@ -155,41 +197,65 @@ def load(
         version: its number; the newest by default. Pin it for what must be repeatable.
         split: one part of it, such as `train`; all by default.
         date: one day of it, such as `2026-11-20`; all by default.
+        dates: several days of it.
         columns: of formats other than Parquet, the columns to read; all by default.
 
     Returns:
         A pyarrow dataset, with `to_pandas()` beside its own methods. Parquet files are read when asked for; others at once.
 
     Raises:
-        InputError: there is no such dataset, version, split or day.
+        InputError: there is no such dataset, version, split or day, or its days do not fit together.
+        IntegrityError: a manifest or file is not what it was when it was published.
     """
     root, named = split_name(path)
     record = read_version(root, int(str(version).removeprefix("v")) if version is not None else named)
-    if date is not None and date not in record.days:
-        raise InputError(f"{root}@{record.version} has no day {date}; it has {', '.join(sorted(record.days))}")
-    manifests = [read_day_manifest(root, record.days[day]) for day in sorted(record.days) if date in (None, day)]
+    wanted_days = dates if date is None else [date]
+    days = sorted(record.days if wanted_days is None else set(wanted_days))
+    if missing := [day for day in days if day not in record.days]:
+        raise InputError(f"{root}@{record.version} has no day {missing[0]}; it has {', '.join(sorted(record.days))}")
+    manifests = [read_day_manifest(root, record.days[day]) for day in days]
     splits = sorted({name for manifest in manifests for name in manifest.splits})
     if split is not None and split not in splits:
         raise InputError(f"{root}@{record.version} has no split {split!r}; it has {', '.join(splits)}")
-    schema = pa.unify_schemas([example_schema(manifest) for manifest in manifests])
+    schema = _common_schema(f"{root}@{record.version}", manifests)
     chosen = [
         (manifest, part)
-        for manifest in manifests for part in manifest.files
+        for manifest in manifests
+        for part in manifest.files
         if part.kind == "examples" and split in (None, part.split)
-    ]  # fmt: skip
-    if all(part.path.endswith(".parquet") for _, part in chosen):
-        paths = [storage.join(root, part.path) for _, part in chosen]
-        return Loaded(_parquet_dataset(paths, schema), record.version)
-    tables = [read_part(root, part, manifest, columns) for manifest, part in chosen]
-    return Loaded(ds.dataset(pa.concat_tables(tables, promote_options="default")), record.version)
+    ]
+    filesystem = _arrow_filesystem(root)
+    if filesystem and all(part.path.endswith(".parquet") for _, part in chosen):
+        return _stored([storage.join(root, part.path) for _, part in chosen], schema, filesystem)
+    wanted = pa.schema([schema.field(name) for name in columns]) if columns is not None else schema
+    tables = [
+        read_part(root, part, manifest, [name for name in wanted.names if name in example_schema(manifest).names])
+        for manifest, part in chosen
+    ]
+    return LoadedExamples(pa.concat_tables([wanted.empty_table(), *tables], promote_options="default"))
 
 
-def _parquet_dataset(paths: list[str], schema: pa.Schema) -> ds.Dataset:
-    if not paths:
-        return ds.dataset(schema.empty_table())
-    if storage.is_local(paths[0]):
-        return ds.dataset(paths, schema=schema, format="parquet")
-    filesystem, _ = pa.fs.FileSystem.from_uri(paths[0])
-    return ds.dataset(
-        [path.partition("://")[2] for path in paths], schema=schema, format="parquet", filesystem=filesystem
-    )
+def _common_schema(name: str, manifests: Sequence[DayManifest]) -> pa.Schema:
+    """Of all days: columns that a day lacks are null there."""
+    try:
+        return pa.unify_schemas([example_schema(manifest) for manifest in manifests])
+    except pa.ArrowTypeError as error:
+        raise InputError(
+            f"the days of {name} were built with different column types ({error}); load them by date"
+        ) from None
+
+
+def _arrow_filesystem(root: str) -> fs.FileSystem | None:
+    """Arrow's own way to a storage; None if it has none, as for Azure."""
+    if storage.is_local(root):
+        return fs.LocalFileSystem()
+    try:
+        return fs.FileSystem.from_uri(root)[0]
+    except (OSError, ValueError):
+        return None
+
+
+def _stored(paths: Sequence[str], schema: pa.Schema, filesystem: fs.FileSystem) -> StoredExamples:
+    parquet = ds.ParquetFileFormat()
+    fragments = [parquet.make_fragment(path.partition("://")[2] or path, filesystem) for path in paths]
+    return StoredExamples(fragments, schema, parquet, filesystem)

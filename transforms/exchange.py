@@ -2,9 +2,10 @@
 
 Between the steps of a stage, rows travel as `Partition`s, objects of this process. Across the shuffle travel bytes: on an engine the
 rows themselves (Arrow IPC, lz4), which its shuffle service stores; in this process references to segments that were spilled to
-disk and are mapped into memory when read, because the in-process runner would hold several copies of shuffled bytes in RAM.
+disk, because the in-process runner would hold several copies of shuffled bytes in RAM.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import uuid
@@ -27,6 +28,9 @@ FLUSH_BYTES = 4 * 2**20
 
 Sent = tuple[int, bytes]
 """A shard, and encoded rows or references to spilled ones."""
+
+Place = tuple[str, str, int, int]
+"""Where spilled rows stand: stream, path, offset and length of one Arrow IPC message."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,24 +105,27 @@ class SpillRows(beam.DoFn):
     def start_bundle(self) -> None:
         """A bundle has its own files."""
         self.files: dict[str, tuple[str, pa.OSFile]] = {}
-        self.places: dict[int, list[tuple[str, str, int, int, int]]] = defaultdict(list)
+        self.places: dict[int, list[Place]] = defaultdict(list)
 
     def process(self, partition: Partition) -> Iterable[Sent]:
-        """Appends to the stream's segment."""
+        """Appends to the stream's segment, a message a shard: a reader touches nothing but its own."""
         if not partition.table.num_rows:
             return ()
+        schema = partition.table.schema
         if partition.stream not in self.files:
             path = pathlib.Path(self.folder, f"{uuid.uuid4().hex}.arrow")
             path.parent.mkdir(parents=True, exist_ok=True)
             opened = pa.OSFile(str(path), "wb")
-            opened.write(partition.table.schema.serialize())
+            opened.write(schema.serialize())
             self.files[partition.stream] = str(path), opened
         name, segment = self.files[partition.stream]
         (batch,) = partition.table.combine_chunks().to_batches()
-        place = segment.tell()
-        segment.write(batch.serialize())
+        at = segment.tell()
         for shard, begin, end in partition.shards(self.shards):
-            self.places[shard].append((partition.stream, name, place, begin, end))
+            message = batch.slice(begin, end - begin).serialize()
+            segment.write(message)
+            self.places[shard].append((partition.stream, name, at, message.size))
+            at += message.size
         return ()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -164,20 +171,21 @@ class SendRows(beam.DoFn):
 def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
     """The rows of one shard, by stream, in any order."""
     runs: dict[str, list[pa.Table]] = defaultdict(list)
-    mapped: dict[str, tuple[pa.MemoryMappedFile, pa.Schema]] = {}
-    for message in sent:
-        if message[:1] == b"=":
-            stream, rows = msgspec.msgpack.decode(memoryview(message)[1:])
-            runs[stream].append(_from_ipc(rows))
-            continue
-        for stream, path, place, begin, end in msgspec.msgpack.decode(memoryview(message)[1:]):
-            if path not in mapped:
-                opened = pa.memory_map(path)
-                mapped[path] = opened, pa.ipc.read_schema(opened)
-            opened, schema = mapped[path]
-            opened.seek(place)
-            batch = pa.ipc.read_record_batch(pa.ipc.read_message(opened), schema)
-            runs[stream].append(pa.Table.from_batches([batch.slice(begin, end - begin)]))
+    with contextlib.ExitStack() as closing:
+        opened: dict[str, tuple[pa.OSFile, pa.Schema]] = {}
+        for message in sent:
+            if message[:1] == b"=":
+                stream, rows = msgspec.msgpack.decode(memoryview(message)[1:])
+                runs[stream].append(_from_ipc(rows))
+                continue
+            for stream, path, at, length in msgspec.msgpack.decode(memoryview(message)[1:]):
+                if path not in opened:
+                    segment = closing.enter_context(pa.OSFile(path, "rb"))
+                    opened[path] = segment, pa.ipc.read_schema(segment)
+                segment, schema = opened[path]
+                segment.seek(at)
+                batch = pa.ipc.read_record_batch(segment.read_buffer(length), schema)
+                runs[stream].append(pa.Table.from_batches([batch]))
     return {stream: pa.concat_tables(tables).combine_chunks() for stream, tables in runs.items()}
 
 

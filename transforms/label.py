@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
 from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
-from retrolabel.transforms.kernels.arrange import HASH, arrange, deduplicate
+from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
 from retrolabel.transforms.kernels.examples import make_examples
 from retrolabel.transforms.parallel import ParallelDo
@@ -87,8 +87,12 @@ class _LabelShard:
         number, sent = shard
         streams = restore(sent)
         tallies: list[tally.Tally] = []
-        predictions = unique_predictions(streams.get(PREDICTIONS), self.plan, tallies)
-        narrow = _narrow(predictions, self.plan.examples.key, self.plan.examples.time)
+        predictions = self._predictions(streams)
+        unique = first_rows(predictions, self.plan.examples.key, self.plan.prediction_order)
+        counted = tally.SourceTally(PREDICTIONS, duplicate=unique.duplicate, conflicting=unique.conflicting)
+        tallies.append(counted)
+        keyed = predictions.select(list(dict.fromkeys([*self.plan.examples.key, self.plan.examples.time])))
+        narrow = _narrow(keyed.take(pa.array(unique.rows)), self.plan.examples.key, self.plan.examples.time)
         labels: list[pa.Table] = []
         for rule in self.plan.attributions(direct=True):
             outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
@@ -96,16 +100,17 @@ class _LabelShard:
                 labels.extend(attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels)
         for stream, partial in streams.items():
             if stream.startswith(PARTIAL):
-                labels.append(_with_rows(partial, predictions, self.plan.examples.key))
+                labels.append(_with_rows(partial, narrow, self.plan.examples.key))
         examples = make_examples(
             predictions.drop_columns([HASH]),
+            unique.rows,
             labels,
             self.plan.examples,
             {**seen, **self.plan.complete_until},
             self.plan.label_order,
         )
         made = sum(part.num_rows for part in examples.parts.values())
-        tallies.append(tally.SourceTally(PREDICTIONS, unique=predictions.num_rows, examples=made, immature=examples.immature,
+        tallies.append(tally.SourceTally(PREDICTIONS, unique=len(unique.rows), examples=made, immature=examples.immature,
                                          sampled_out=examples.sampled_out))  # fmt: skip
         progress.add("labelling", shards=1)
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies]
@@ -114,15 +119,11 @@ class _LabelShard:
         )
         return iter(results)
 
-
-def unique_predictions(table: pa.Table | None, plan: BuildPlan, tallies: list[tally.Tally]) -> pa.Table:
-    """One row of each prediction, in canonical order."""
-    if table is None:
-        schema = plan.sources[PREDICTIONS].reader.contract.arrow_schema
+    def _predictions(self, streams: Mapping[str, pa.Table]) -> pa.Table:
+        if PREDICTIONS in streams:
+            return streams[PREDICTIONS]
+        schema = self.plan.sources[PREDICTIONS].reader.contract.arrow_schema
         return schema.append(pa.field(HASH, pa.uint64())).empty_table()
-    unique = deduplicate(table, plan.examples.key, plan.prediction_order)
-    tallies.append(tally.SourceTally(PREDICTIONS, duplicate=unique.duplicate, conflicting=unique.conflicting))
-    return unique.table
 
 
 def unique_outcomes(
@@ -131,9 +132,9 @@ def unique_outcomes(
     """One row of each outcome: those without an id are one if all their fields are equal."""
     if table is None or rule.outcome in plan.ids:
         return table
-    unique = deduplicate(table, rule.fields, (rule.time, *rule.fields))
+    unique = first_rows(table, rule.fields, (rule.time, *rule.fields))
     tallies.append(tally.SourceTally(rule.outcome, duplicate=unique.duplicate))
-    return unique.table
+    return table.take(pa.array(unique.rows))
 
 
 def attribute_outcomes(
@@ -227,7 +228,8 @@ class _KeepFirstPrediction:
     def __call__(self, shard: tuple[int, Iterable[bytes]]) -> list[Partition]:
         table = restore(shard[1])[PREDICTIONS]
         order = [name for name in self.plan.prediction_order if name in table.column_names]
-        return [Partition(PREDICTIONS, arrange(deduplicate(table, self.plan.examples.key, order).table, self.key))]
+        first = first_rows(table, self.plan.examples.key, order)
+        return [Partition(PREDICTIONS, arrange(table.take(pa.array(first.rows)), self.key))]
 
 
 @dataclasses.dataclass(frozen=True)

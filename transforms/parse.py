@@ -45,7 +45,7 @@ class _ParseBlock:
         source = self.plan.sources[block.source]
         parsed = source.reader.parse(block)
         try:
-            selected = select(parsed.table, source.select_sql, source.time)
+            selected = select(parsed.table, source.selection)
         except ConfigError as error:
             raise ConfigError(f"{source.place}: {error}") from None
         counted = count_block(block, parsed.lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import fastavro
@@ -42,16 +42,14 @@ def decode(data: bytes, file_format: str, schema: pa.Schema, columns: Sequence[s
     wanted = list(columns) if columns is not None else schema.names
     if file_format == "parquet":
         return pq.read_table(pa.BufferReader(data), columns=wanted)
-    rows = _read_avro(data) if file_format == "avro" else _read_examples(data, schema)
     chosen = pa.schema([schema.field(name) for name in wanted])
+    rows = list(_read_avro(data) if file_format == "avro" else _read_examples(data, chosen))
     arrays = []
-    listed = list(rows)
     for field in chosen:
-        values = [row.get(field.name) for row in listed]
-        if pa.types.is_timestamp(field.type):
-            arrays.append(pa.array(values, pa.int64()).cast(field.type))
-        else:
-            arrays.append(pa.array(values, field.type))
+        values = [row.get(field.name) for row in rows]
+        # Straight from Python, an integer would be taken for a timestamp of no zone.
+        stored = pa.int64() if pa.types.is_timestamp(field.type) else field.type
+        arrays.append(pa.array(values, stored).cast(field.type))
     return pa.Table.from_arrays(arrays, schema=chosen)
 
 
@@ -178,6 +176,8 @@ def _fixed(rows: npt.NDArray[np.uint8]) -> pa.Array:
 
 def _varints(values: npt.NDArray[np.int64]) -> pa.Array:
     """Protocol Buffers' base-128 numbers, least significant group first (protobuf.dev/programming-guides/encoding)."""
+    if not len(values) or (values.min() >= 0 and values.max() < 128):
+        return _fixed(values.astype(np.uint8)[:, None])
     unsigned = values.astype(np.uint64)
     groups = (unsigned[:, None] >> (np.arange(10, dtype=np.uint64) * np.uint64(7))) & np.uint64(0x7F)
     lengths = np.maximum(10 - (groups[:, ::-1] != 0).argmax(axis=1), 1)
@@ -219,25 +219,30 @@ def _masked(data: bytes) -> int:
 
 
 def _read_examples(data: bytes, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+    types = {field.name.encode(): field.type for field in schema}
     position = 0
     while position < len(data):
-        (length,) = struct.unpack_from("<Q", data, position)
-        record = data[position + 12 : position + 12 + length]
-        if len(record) < length or struct.unpack_from("<I", data, position + 12 + length)[0] != _masked(record):
-            raise IntegrityError(f"TFRecord at byte {position}: the checksum does not fit")
+        try:
+            length, head = struct.unpack_from("<QI", data, position)
+            record = data[position + 12 : position + 12 + length]
+            (tail,) = struct.unpack_from("<I", data, position + 12 + length)
+        except (struct.error, OverflowError):
+            raise IntegrityError(f"TFRecord at byte {position}: the file ends within it") from None
+        if head != _masked(data[position : position + 8]) or tail != _masked(record):
+            raise IntegrityError(f"TFRecord at byte {position}: its checksum does not fit")
         position += 16 + length
-        yield _read_example(record, schema)
+        yield _read_example(record, types)
 
 
-def _read_example(record: bytes, schema: pa.Schema) -> dict[str, Any]:
+def _read_example(record: bytes, types: Mapping[bytes, pa.DataType]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for _, features in _fields(record):
         for _, entry in _fields(features):
-            members = dict(_fields(entry))
-            name = members[1].decode()
-            ((kind, values),) = _fields(members[2])
-            found = _values(kind, values, schema.field(name).type)
-            row[name] = found if pa.types.is_list(schema.field(name).type) else found[0]
+            (_, name), (_, feature) = _fields(entry)
+            if (expected := types.get(name)) is not None:
+                ((kind, values),) = _fields(feature)
+                found = _values(kind, values, expected)
+                row[name.decode()] = found if pa.types.is_list(expected) else found[0]
     return row
 
 

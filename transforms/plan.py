@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from retrolabel.transforms.kernels.attribution import AttributionRule
 from retrolabel.transforms.kernels.examples import ExampleRule
 from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.kernels.select import Selection
 
 PREDICTIONS = "predictions"
 """The name of the source of predictions, beside the names of the outcomes."""
@@ -34,8 +35,7 @@ class SourcePlan:
     """How the blocks of one source are read."""
 
     reader: LineReader
-    select_sql: str
-    time: str
+    selection: Selection
     hash_by: tuple[str, ...]
     """The fields whose hash says where a row goes first: an outcome's id, else the join key."""
     place: str

@@ -9,7 +9,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from retrolabel.schemas.errors import StorageError
 
@@ -32,16 +32,18 @@ def read_bytes(path: str) -> bytes:
 
     Raises:
         FileNotFoundError: there is none.
+        StorageError: it cannot be read.
     """
-    if is_local(path):
-        with open(path, "rb") as file:
-            return file.read()
-    beam = _beam_filesystems()
-    if not beam.exists(path):
-        raise FileNotFoundError(path)
-    with beam.open(path, compression_type="uncompressed") as file:
-        data: bytes = file.read()
-    return data
+    with _using(path, "read"):
+        if is_local(path):
+            with open(path, "rb") as file:
+                return file.read()
+        beam = _beam_filesystems()
+        if not beam.exists(path):
+            raise FileNotFoundError(path)
+        with beam.open(path, compression_type="uncompressed") as file:
+            data: bytes = file.read()
+        return data
 
 
 def write_once(path: str, data: bytes) -> None:
@@ -50,12 +52,13 @@ def write_once(path: str, data: bytes) -> None:
     Raises:
         StorageError: the storage is full, or refuses.
     """
-    with _storing(path):
+    with _using(path, "write"):
         if not is_local(path):
             with _beam_filesystems().create(path, compression_type="uncompressed") as file:
                 file.write(data)
             return
         if os.path.exists(path) and os.path.getsize(path) == len(data) and read_bytes(path) == data:
+            os.utime(path)  # to `gc` it is young again: this build is about to list it
             return
         temporary = _write_beside(path, data)
         os.replace(temporary, path)
@@ -69,17 +72,15 @@ def create_if_absent(path: str, data: bytes) -> bool:
         Whether it was created.
 
     Raises:
-        StorageError: the storage is full, refuses, or cannot create in one step.
+        StorageError: the storage is full, or refuses.
     """
-    with _storing(path):
+    with _using(path, "write"):
         if path.startswith("gs://"):
             return _create_on_gcs(path, data)
         if path.startswith("s3://"):
             return _create_on_s3(path, data)
         if not is_local(path):
-            raise StorageError(
-                f"{path!r}: this kind of storage cannot create a file only if absent; use a local path, gs:// or s3://"
-            )
+            return _create_and_look(path, data)
         temporary = _write_beside(path, data)
         try:
             os.link(temporary, path)
@@ -109,8 +110,12 @@ def list_files(folder: str) -> dict[str, tuple[int, float]]:
 
 
 def delete(path: str) -> None:
-    """Removes a file; one that is gone already is fine."""
-    with _storing(path):
+    """Removes a file; one that is gone already is fine.
+
+    Raises:
+        StorageError: the storage refuses.
+    """
+    with _using(path, "remove"):
         if is_local(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -119,21 +124,19 @@ def delete(path: str) -> None:
 
 
 def remove_empty_folders(folder: str) -> None:
-    """Removes folders without files below a local folder; object stores have none."""
+    """Removes the folders without files below a local folder, itself too; object stores have none."""
     if is_local(folder):
         for parent, _, _ in os.walk(folder, topdown=False):
-            if parent != folder:
-                with contextlib.suppress(OSError):
-                    os.rmdir(parent)
+            with contextlib.suppress(OSError):
+                os.rmdir(parent)
 
 
 def _write_beside(path: str, data: bytes) -> str:
     """Writes and syncs a temporary file in the folder of `path`, which is made if need be."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
+    folder = os.path.dirname(path) or "."
     temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
     try:
-        with open(temporary, "wb") as file:
+        with _create_in(folder, temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -142,6 +145,22 @@ def _write_beside(path: str, data: bytes) -> str:
             os.unlink(temporary)
         raise
     return temporary
+
+
+def _create_in(folder: str, path: str) -> BinaryIO:
+    while True:
+        _make_folder(folder)
+        with contextlib.suppress(FileNotFoundError):  # `gc` took the folder away while it was empty
+            return open(path, "wb")
+
+
+def _make_folder(folder: str) -> None:
+    """Makes a folder and those above it, each synced into the one that holds it."""
+    if not os.path.isdir(folder):
+        _make_folder(os.path.dirname(folder) or ".")
+        with contextlib.suppress(FileExistsError):  # another writer was first; a file of that name fails later
+            os.mkdir(folder)
+        _sync_folder(folder)
 
 
 def _sync_folder(path: str) -> None:
@@ -154,18 +173,28 @@ def _sync_folder(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _storing(path: str) -> Iterator[None]:
+def _using(path: str, verb: str) -> Iterator[None]:
+    """Turns what a storage says into an error that says what to do; a file that is not there is for the caller."""
     try:
         yield
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        advice = {
-            errno.ENOSPC: "the disk is full: free some space and run again (`retrolabel gc` removes what killed builds left)",
-            errno.EDQUOT: "the quota is used up: free some space and run again",
-            errno.EROFS: "the file system is read-only",
-            errno.EACCES: "permission denied: the dataset's folder must be writable",
-            errno.EPERM: "permission denied: the dataset's folder must be writable",
-        }.get(error.errno or 0, str(error.strerror or error))
-        raise StorageError(f"cannot write {path!r}: {advice}") from None
+        told = _ADVICE.get(error.errno or 0, str(error.strerror or error))
+        raise StorageError(f"cannot {verb} {path!r}: {told}") from None
+    except ValueError as error:  # Beam's, of a URL whose filesystem is not installed
+        if is_local(path):
+            raise
+        raise StorageError(f"cannot {verb} {path!r}: {error}") from None
+
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space and run again (`retrolabel gc` removes what killed builds left)",
+    errno.EDQUOT: "the quota is used up: free some space and run again",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied: check who owns the dataset's folder",
+    errno.EPERM: "permission denied, or a file system without hard links, which a commit needs",
+}
 
 
 def _beam_filesystems() -> Any:
@@ -174,8 +203,21 @@ def _beam_filesystems() -> Any:
     return FileSystems
 
 
+def _create_and_look(path: str, data: bytes) -> bool:
+    """The best that storages without a conditional create allow: of two commits in one moment the later one stands.
+
+    The earlier one sees that when it looks again, unless it looked in between: builds of one dataset should not run at once there.
+    """
+    beam = _beam_filesystems()
+    if beam.exists(path):
+        return False
+    with beam.create(path, compression_type="uncompressed") as file:
+        file.write(data)
+    return read_bytes(path) == data
+
+
 def _create_on_gcs(path: str, data: bytes) -> bool:
-    from google.api_core.exceptions import PreconditionFailed
+    from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed
     from google.cloud import storage
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
@@ -183,6 +225,8 @@ def _create_on_gcs(path: str, data: bytes) -> bool:
         storage.Client().bucket(bucket).blob(name).upload_from_string(data, if_generation_match=0)
     except PreconditionFailed:
         return False
+    except GoogleAPICallError as error:
+        raise StorageError(f"cannot write {path!r}: {error.message}") from None
     return True
 
 
@@ -191,14 +235,15 @@ def _create_on_s3(path: str, data: bytes) -> bool:
     from botocore.exceptions import ClientError
 
     bucket, _, name = path.removeprefix("s3://").partition("/")
+    client = boto3.client("s3")
     while True:
         try:
-            boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=data, IfNoneMatch="*")
+            client.put_object(Bucket=bucket, Key=name, Body=data, IfNoneMatch="*")
         except ClientError as error:
             code = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            if code == 409:  # another request on the same key was under way
+            if code == 409:  # another request on the same key was under way; it has an end
                 continue
             if code == 412:
                 return False
-            raise
+            raise StorageError(f"cannot write {path!r}: {error}") from None
         return True

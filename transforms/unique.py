@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
 from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
-from retrolabel.transforms.kernels.arrange import arrange, deduplicate
+from retrolabel.transforms.kernels.arrange import arrange, first_rows
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import BuildPlan
@@ -50,10 +50,10 @@ class _KeepFirst:
         for source, table in restore(shard[1]).items():
             rule = rules[source]
             for rows, same in _by_presence(table, self.plan.ids[source], rule.fields):
-                unique = deduplicate(rows, same, (rule.time, *rule.fields))
+                unique = first_rows(rows, same, (rule.time, *rule.fields))
                 counted = tally.SourceTally(source, duplicate=unique.duplicate, conflicting=unique.conflicting)
                 results.append(beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)))
-                results.append(Partition(source, arrange(unique.table, rule.key)))
+                results.append(Partition(source, arrange(rows.take(pa.array(unique.rows)), rule.key)))
         return iter(results)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from retrolabel.transforms.kernels.engine import connection
@@ -25,17 +26,17 @@ def arrange(table: pa.Table, key: tuple[str, ...]) -> pa.Table:
 
 @dataclasses.dataclass(frozen=True)
 class Deduplicated:
-    """`rows in = table + duplicate`."""
+    """`rows in = rows + duplicate`."""
 
-    table: pa.Table
-    """One row of each key, in the order of hash and key."""
+    rows: npt.NDArray[np.int64]
+    """Where one row of each key stands, in the order of hash and key."""
     duplicate: int
     conflicting: int
     """Of the duplicates, those that differ from the row that stands for them."""
 
 
-def deduplicate(table: pa.Table, key: tuple[str, ...], order: Sequence[str]) -> Deduplicated:
-    """Keeps one row of each key: the first in the canonical order of content.
+def first_rows(table: pa.Table, key: tuple[str, ...], order: Sequence[str]) -> Deduplicated:
+    """Finds one row of each key: the first in the canonical order of content.
 
     Sorting the hashes, which the canonical row order needs anyway, brings equal keys together; SQL looks at those alone. Over all
     rows, the same window would take longer than everything else in a build.
@@ -50,7 +51,7 @@ def deduplicate(table: pa.Table, key: tuple[str, ...], order: Sequence[str]) -> 
     ordered = hashes[by_hash]
     equal = np.flatnonzero(ordered[1:] == ordered[:-1])
     if not len(equal):
-        return Deduplicated(table.take(pa.array(by_hash)), 0, 0)
+        return Deduplicated(by_hash, 0, 0)
     suspects = np.unique(np.concatenate([equal, equal + 1]))
     rows = by_hash[suspects]
     content = [name for name in table.column_names if name != HASH]
@@ -65,7 +66,7 @@ def deduplicate(table: pa.Table, key: tuple[str, ...], order: Sequence[str]) -> 
     remaining = np.delete(by_hash, suspects)
     places = np.searchsorted(hashes[remaining], hashes[kept], side="left")
     result = np.insert(remaining, places, kept)
-    return Deduplicated(table.take(pa.array(result)), len(rows) - len(kept), int(verdicts["conflicting"].sum()))
+    return Deduplicated(result, len(rows) - len(kept), int(verdicts["conflicting"].sum()))
 
 
 def duplicates_sql(key: Sequence[str], order: Sequence[str], content: Sequence[str]) -> str:

@@ -59,39 +59,41 @@ class Examples:
 
 def make_examples(
     predictions: pa.Table,
+    rows: npt.NDArray[np.int64],
     labels: Sequence[pa.Table],
     rule: ExampleRule,
     watermarks: Mapping[str, int],
     order: Sequence[str],
 ) -> Examples:
-    """Puts the labels beside the predictions, and keeps what may be published.
+    """Puts the labels beside the predictions, and keeps what may be published. Wide rows are copied once, at the very end.
 
     Args:
-        predictions: one row of each, in canonical order.
-        labels: tables of `ROW` and label columns, for the predictions that have outcomes.
+        predictions: all of the shard, duplicates included, in any order.
+        rows: where the unique ones stand, in canonical order.
+        labels: tables of `ROW`, a position in `rows`, and label columns, for the predictions that have outcomes.
         rule: how predictions become examples.
         watermarks: of each outcome, up to when its log is complete, in microseconds of UTC; none if nothing is known.
         order: names of the label columns in the order of the config.
     """
-    times = predictions.column(rule.time).cast(pa.int64()).to_numpy()
-    columns = _label_columns(predictions.num_rows, labels, rule)
-    table = predictions
-    for name in order:
-        table = table.append_column(name, columns[name])
-    mature = np.ones(len(times), dtype=np.bool_)
+    times = predictions.column(rule.time).cast(pa.int64()).to_numpy()[rows]
+    columns = _label_columns(len(rows), labels, rule)
+    kept = np.ones(len(rows), dtype=np.bool_)
     for attribution, label in rule.labels:
-        mature &= times + label.window <= watermarks.get(attribution.outcome, -(2**62))
-    kept = mature.copy()
+        kept &= times + label.window <= watermarks.get(attribution.outcome, -(2**62))
+    mature = int(kept.sum())
+    added = {name: columns[name] for name in order}
     if rule.sampled:
-        negative = _is_negative(table, order)
-        kept &= ~negative | (fraction_of(stable_hash(table, rule.key, "sample")) < rule.keep_negatives)
-        weight = np.where(negative, 1 / rule.keep_negatives, 1.0)
-        table = table.append_column(WEIGHT, pa.array(weight))
-    sampled_out = int(mature.sum() - kept.sum())
+        negative = _is_negative([columns[name] for name in order], len(rows))
+        kept &= ~negative | (fraction_of(stable_hash(predictions, rule.key, "sample")[rows]) < rule.keep_negatives)
+        added[WEIGHT] = pa.array(np.where(negative, 1 / rule.keep_negatives, 1.0))
     parts = {}
-    for name, member in _splits(table, rule, times).items():
-        parts[name] = table.filter(pa.array(member & kept)) if member is not True else table.filter(pa.array(kept))
-    return Examples(parts, int(len(times) - mature.sum()), sampled_out)
+    for name, member in _splits(predictions, rows, rule, times).items():
+        chosen = np.flatnonzero(member & kept)
+        part = predictions.take(pa.array(rows[chosen]))
+        for column, values in added.items():
+            part = part.append_column(column, values.take(pa.array(chosen)))
+        parts[name] = part
+    return Examples(parts, len(rows) - mature, mature - int(kept.sum()))
 
 
 def _label_columns(rows: int, labels: Sequence[pa.Table], rule: ExampleRule) -> dict[str, pa.Array]:
@@ -116,28 +118,27 @@ def _label_columns(rows: int, labels: Sequence[pa.Table], rule: ExampleRule) -> 
     return columns
 
 
-def _is_negative(table: pa.Table, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _is_negative(labels: Sequence[pa.Array], rows: int) -> npt.NDArray[np.bool_]:
     """Rows all of whose labels are false, zero or null."""
-    negative = np.ones(table.num_rows, dtype=np.bool_)
-    for name in labels:
-        column = table.column(name)
+    negative = np.ones(rows, dtype=np.bool_)
+    for column in labels:
         if pa.types.is_boolean(column.type):
             said = pc.fill_null(column, False)
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             said = pc.fill_null(pc.not_equal(column, 0), False)
         else:
             said = pc.is_valid(column)
-        negative &= ~said.to_numpy()
+        negative &= ~said.to_numpy(zero_copy_only=False)
     return negative
 
 
 def _splits(
-    table: pa.Table, rule: ExampleRule, times: npt.NDArray[np.int64]
-) -> dict[str, npt.NDArray[np.bool_] | bool]:
-    """Of each split, which rows are its members."""
+    predictions: pa.Table, rows: npt.NDArray[np.int64], rule: ExampleRule, times: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Of each split, which of the rows are its members."""
     if rule.split is None:
-        return {ALL: True}
-    place = times if rule.split.by_time else fraction_of(stable_hash(table, rule.split.by, "split"))
+        return {ALL: np.ones(len(rows), dtype=np.bool_)}
+    place = times if rule.split.by_time else fraction_of(stable_hash(predictions, rule.split.by, "split")[rows])
     part = np.searchsorted(np.array(rule.split.bounds), place, side="right")
     return {name: part == number for number, name in enumerate(rule.split.names)}
 

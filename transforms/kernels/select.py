@@ -25,35 +25,47 @@ class Selected:
     """The latest event time of all parsed rows, whether kept or not: how far the log reaches. Microseconds of UTC."""
 
 
-def select_sql(where: str | None, time: str, begin: int, end: int) -> str:
-    """The query over `block` that says of each row whether it is kept (0), filtered (1) or out of range (2).
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which rows of a source take part in a build."""
 
-    Args:
-        where: the source's filter.
-        time: its event-time field.
-        begin: microseconds of UTC of the first moment in range.
-        end: of the first moment after it.
-    """
-    filtered = f"WHEN NOT coalesce(({where}), false) THEN {FILTERED}\n     " if where else ""
-    moment = f"epoch_us({quoted(time)})"
-    return (
-        f"SELECT CASE {filtered}WHEN {moment} < {begin} OR {moment} >= {end} THEN {OUT_OF_RANGE}\n"
-        f"            ELSE {KEPT} END::UTINYINT AS fate\nFROM block"
-    )
+    where: str | None
+    """The source's filter."""
+    time: str
+    """Its event-time field."""
+    begin: int
+    """The first moment in range, in microseconds of UTC."""
+    end: int
+    """The first moment after it."""
+
+    @property
+    def sql(self) -> str:
+        """The query over `block` that says of each row whether it is kept (0), filtered (1) or out of range (2)."""
+        filtered = f"WHEN NOT coalesce(({self.where}), false) THEN {FILTERED}\n            " if self.where else ""
+        moment = f"epoch_us({quoted(self.time)})"
+        return (
+            f"SELECT CASE {filtered}WHEN {moment} < {self.begin} OR {moment} >= {self.end} THEN {OUT_OF_RANGE}\n"
+            f"            ELSE {KEPT} END::UTINYINT AS fate\nFROM block"
+        )
 
 
-def select(block: pa.Table, sql: str, time: str) -> Selected:
-    """Runs the query of `select_sql` over a parsed block.
+def select(block: pa.Table, selection: Selection) -> Selected:
+    """Selects rows of a parsed block. Most blocks need no query: no filter, and all of a day's file in the day.
 
     Raises:
         ConfigError: the filter fails on a value that stands in the block.
     """
     if not block.num_rows:
         return Selected(block, 0, 0, None)
+    times = block.column(selection.time).cast(pa.int64())
+    earliest, latest = pc.min_max(times).values()
+    earliest, latest = earliest.as_py(), latest.as_py()
+    if selection.where is None and selection.begin <= earliest and latest < selection.end:
+        return Selected(block, 0, 0, latest)
     engine = connection()
     engine.register("block", block)
     try:
-        fates = engine.sql(sql).fetchnumpy()["fate"]
+        fates = engine.sql(selection.sql).fetchnumpy()["fate"]
     except duckdb.Error as error:
         raise ConfigError(
             f"the filter fails on the log: {type(error).__name__}; guard it, for example with TRY_CAST"
@@ -61,6 +73,5 @@ def select(block: pa.Table, sql: str, time: str) -> Selected:
     finally:
         engine.unregister("block")
     counts = np.bincount(fates, minlength=3)
-    latest = pc.max(block.column(time)).cast(pa.int64()).as_py()
     kept = block if counts[KEPT] == block.num_rows else block.filter(pa.array(fates == KEPT))
     return Selected(kept, int(counts[FILTERED]), int(counts[OUT_OF_RANGE]), latest)
