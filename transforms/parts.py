@@ -43,13 +43,8 @@ def decode(data: bytes, file_format: str, schema: pa.Schema, columns: Sequence[s
     if file_format == "parquet":
         return pq.read_table(pa.BufferReader(data), columns=wanted)
     chosen = pa.schema([schema.field(name) for name in wanted])
-    rows = list(_read_avro(data) if file_format == "avro" else _read_examples(data, chosen))
-    arrays = []
-    for field in chosen:
-        values = [row.get(field.name) for row in rows]
-        # Straight from Python, an integer would be taken for a timestamp of no zone.
-        stored = pa.int64() if pa.types.is_timestamp(field.type) else field.type
-        arrays.append(pa.array(values, stored).cast(field.type))
+    rows = list(fastavro.reader(io.BytesIO(data)) if file_format == "avro" else _read_examples(data, chosen))
+    arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in chosen]
     return pa.Table.from_arrays(arrays, schema=chosen)
 
 
@@ -78,9 +73,8 @@ def _avro(table: pa.Table) -> bytes:
     columns = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in table.columns]
     rows = pa.table(columns, names=table.column_names).to_pylist()
     sink = io.BytesIO()
-    marker = hashlib.sha256(repr(schema).encode()).digest()[
-        :16
-    ]  # Avro's is random, and would make the same rows differ
+    # Avro's own marker is random: the same rows would have other bytes each time.
+    marker = hashlib.sha256(repr(schema).encode()).digest()[:16]
     fastavro.writer(sink, schema, rows, codec="deflate", sync_marker=marker)
     return sink.getvalue()
 
@@ -98,15 +92,6 @@ def _avro_type(found: pa.DataType) -> Any:
         return {"type": "long", "logicalType": "timestamp-micros"}
     names = {pa.string(): "string", pa.bool_(): "boolean", pa.int32(): "int", pa.int64(): "long", pa.float32(): "float"}
     return names.get(found, "double")
-
-
-def _read_avro(data: bytes) -> Iterator[dict[str, Any]]:
-    for row in fastavro.reader(io.BytesIO(data)):
-        yield {name: _micros(value) if hasattr(value, "tzinfo") else value for name, value in row.items()}  # type: ignore[union-attr]
-
-
-def _micros(moment: Any) -> int:
-    return pa.scalar(moment, pa.timestamp("us", tz="UTC")).value  # type: ignore[no-any-return]
 
 
 # TFRecord: https://www.tensorflow.org/tutorials/load_data/tfrecord, tensorflow/core/example/{example,feature}.proto

@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from isal import igzip, isal_zlib
+from isal import igzip_lib, isal_zlib
 
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.reject import KEPT_BYTES
@@ -27,6 +27,8 @@ BLOCK_BYTES = 8 * 2**20
 MAX_LINE_BYTES = 10 * 2**20
 """Longer lines are rejected unread, whatever they hold. Not less than a block, so that only the first line of one can be too long."""
 
+_PIECE = 2**20
+_ZSTD_PIECE = 4096
 _BOM = b"\xef\xbb\xbf"
 _DAMAGE: Any = (EOFError, OSError, zlib.error, isal_zlib.error, zstandard.ZstdError)
 
@@ -144,7 +146,7 @@ def sample_lines(path: str, count: int) -> list[bytes]:
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
         compression = compression_of(stored.read(4))
         stored.seek(0)
-        data = _Whole(_decompressed(_Checksummed(stored), compression) if compression else stored).read(BLOCK_BYTES)
+        data = _Whole(_decompressed(stored, compression) if compression else _plain_pieces(stored)).read(BLOCK_BYTES)
     data = data.removeprefix(_BOM)
     whole = data if len(data) < BLOCK_BYTES else data[: data.rfind(b"\n") + 1]
     return [line for line in whole.split(b"\n") if line.strip()][:count]
@@ -176,37 +178,69 @@ class _Checksummed(io.RawIOBase):
 class _Whole:
     """Reads full pieces, and takes damage for the end, remembering it."""
 
-    def __init__(self, source: Readable) -> None:
+    def __init__(self, source: Iterator[bytes]) -> None:
         self._source = source
+        self._left = b""
         self.damage: str | None = None
 
     def read(self, size: int) -> bytes:
-        pieces: list[bytes] = []
-        wanted = size
-        while wanted and self.damage is None:
+        pieces, length = [self._left], len(self._left)
+        while length < size and self.damage is None:
             try:
-                piece = self._source.read(min(wanted, 2**20))
+                piece = next(self._source, b"")
             except _DAMAGE as error:
                 self.damage = f"{type(error).__name__}: {error}"
                 break
             if not piece:
                 break
             pieces.append(piece)
-            wanted -= len(piece)
-        return b"".join(pieces)
+            length += len(piece)
+        data = b"".join(pieces)
+        data, self._left = data[:size], data[size:]
+        return data
 
 
-def _decompressed(source: _Checksummed, compression: str) -> Readable:
-    """A stream of the text: no more of it is held than asked for, whatever the ratio."""
-    if compression == "gzip":
-        return igzip.IGzipFile(fileobj=source, mode="rb")
-    if compression == "bzip2":
-        return bz2.BZ2File(source)
-    reader: Readable = zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(
-        source,  # type: ignore[arg-type]  # it reads only
-        read_across_frames=True,
-    )
-    return reader
+def _decompressed(source: Readable, compression: str) -> Iterator[bytes]:
+    """The text in pieces of a bounded size, whatever the ratio; what can be read of a damaged file comes before the error."""
+    if compression == "zstd":
+        yield from _zstd_pieces(source)
+        return
+    # Member after member; both decompressors have the same interface.
+    fed = source.read(_PIECE)
+    while fed:
+        member: Any = (
+            igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP) if compression == "gzip" else bz2.BZ2Decompressor()
+        )
+        while not member.eof:
+            if piece := member.decompress(fed, _PIECE):
+                yield piece
+            fed = b""
+            if member.needs_input and not member.eof:
+                fed = source.read(_PIECE)
+                if not fed:
+                    raise EOFError("the file ends before its compressed data does")
+        fed = (member.unused_data or source.read(_PIECE)).lstrip(b"\0")  # padding of tapes and blocks
+
+
+def _zstd_pieces(source: Readable) -> Iterator[bytes]:
+    """Frame after frame; fed little at a time, because four bytes can stand for a block of 128 KiB."""
+    fed = source.read(_ZSTD_PIECE)
+    while fed:
+        frame = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
+        while True:
+            if piece := frame.decompress(fed):
+                yield piece
+            if frame.eof:
+                fed = frame.unused_data or source.read(_ZSTD_PIECE)
+                break
+            fed = source.read(_ZSTD_PIECE)
+            if not fed:
+                raise EOFError("the file ends in the middle of a frame")
+
+
+def _plain_pieces(source: Readable) -> Iterator[bytes]:
+    while piece := source.read(_PIECE):
+        yield piece
 
 
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd"))
