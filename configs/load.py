@@ -24,6 +24,7 @@ RESERVED = ("split", "weight")
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
+_TAGS = ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _PLACEHOLDER = re.compile(r"\{([^}]*)\}?")
 
@@ -166,6 +167,10 @@ def _construct(loader: Any, node: Any, keys: KeyPath, places: dict[KeyPath, Plac
         return None
     if len(keys) > _MAX_DEPTH:
         raise ConfigError(f"{path}:{node.start_mark.line + 1}: nested more than {_MAX_DEPTH} levels deep")
+    if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
+        raise ConfigError(
+            f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: not YAML: the tag {node.tag!r} is not allowed"
+        )
     places.setdefault(keys, (node.start_mark.line + 1, node.start_mark.column + 1))
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}

@@ -194,7 +194,7 @@ def _store(folder: pathlib.Path, lines: dict[str, list[str]], random_: random.Ra
     served = lines["predictions"]
     half = len(served) // 2
     (folder / "logs/serving/a.log").write_text("\ufeff" + "\n".join(served[:half]) + "\n")
-    (folder / "logs/serving/b.log.gz").write_bytes(gzip.compress("\n".join(served[half:]).encode()))
+    (folder / "logs/serving/b.log.gz").write_bytes(gzip.compress("\n".join(served[half:]).encode(), mtime=0))
     (folder / "logs/clicks/c.log").write_text("\r\n".join(lines["click"]), newline="")
     random_.shuffle(lines["purchase"])
     (folder / "logs/shop/shop.json").write_text("\n".join(lines["purchase"]))

@@ -19,6 +19,9 @@ Record = Mapping[str, Any]
 MOST_FIELDS = 200
 """More leaves than this are a map with changing keys rather than fields."""
 
+ALMOST_ALL = 0.95
+"""The share of sampled lines that must have a time: the others are the ones that a build will reject."""
+
 PLACEHOLDERS = ("", "N/A", "n/a", "NA", "null", "NULL", "None", "-", "NaN", "nan", "unknown")
 """Strings that stand for "not measured" among numbers."""
 
@@ -184,10 +187,9 @@ def _value(record: Record, field: Field) -> Any:
 
 
 def rank_times(sampled: Sampled) -> list[Guess]:
-    """The timestamps that every line has, the likeliest event time first: by name, then by their order in the file."""
-    candidates = [
-        guess for guess in sampled.guesses if guess.field.kind == "timestamp" and guess.present == len(sampled.records)
-    ]
+    """The timestamps that almost every line has, the likeliest event time first: by name, then by their order in the file."""
+    enough = ALMOST_ALL * len(sampled.records)
+    candidates = [guess for guess in sampled.guesses if guess.field.kind == "timestamp" and guess.present >= enough]
 
     def rank(guess: Guess) -> tuple[int, float]:
         last = guess.field.path[-1].lower()

@@ -49,7 +49,9 @@ def test_blocks_hold_every_byte_once_at_its_offset_and_end_with_lines(
     content = b"\n".join(lines) + (b"\n" if final and lines else b"")
     path = tmp_path_factory.mktemp("read") / "a.log"
     path.write_bytes(COMPRESS[compression](content))
-    assume(compression_of(path.read_bytes()[:4]) == compression)  # text that begins like a compressed file is taken for one
+    assume(
+        compression_of(path.read_bytes()[:4]) == compression
+    )  # text that begins like a compressed file is taken for one
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read, "BLOCK_BYTES", block)
         blocks = read_all(path)

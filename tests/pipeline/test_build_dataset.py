@@ -1,0 +1,103 @@
+"""The pipeline as an engine may run it: bundles repeated, iterables that can be read once more only, rows through the shuffle."""
+
+import dataclasses
+import hashlib
+import time
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.worker.data_plane import ClosableOutputStream
+
+from retrolabel.pipelines.build import BuildDataset
+from retrolabel.pipelines.check_command import check_project
+from retrolabel.pipelines.planning import plan_build
+from retrolabel.pipelines.runner import choose_runner, in_process_runner
+from retrolabel.transforms import exchange
+from retrolabel.transforms.read import stretches_of
+from tests.support.messy import DAY, write_logs
+
+
+def build(folder, runner=None, **changes) -> dict[str, str]:
+    """Builds the messy day with a changed plan; returns the digest of every file of the dataset."""
+    project = check_project(str(folder / "shoes.yaml"))
+    plan, inputs = plan_build(project, DAY.date(), {}, in_process=True)
+    plan = dataclasses.replace(plan, **{"root": str(folder / "out"), "shards": 4, **changes})
+    stretches = tuple(stretch for file in inputs for stretch in stretches_of(file))
+    with beam.Pipeline(runner=runner or choose_runner([]).runner) as pipeline:
+        _ = pipeline | BuildDataset(plan, stretches)
+    return {
+        str(path.relative_to(folder / "out")): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (folder / "out").rglob("*")
+        if path.is_file() and "_tmp" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def by_reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    write_logs(folder, seed=3, predictions=200)
+    return build(folder, spill=str(folder / "spill"))
+
+
+def logs(tmp_path):
+    write_logs(tmp_path, seed=3, predictions=200)
+    return tmp_path
+
+
+def test_rows_through_the_shuffle_give_the_bytes_of_references_to_spilled_ones(tmp_path, by_reference, monkeypatch):
+    monkeypatch.setattr(exchange, "FLUSH_BYTES", 2000)
+    assert build(logs(tmp_path), spill=None) == by_reference
+    assert sum(name.endswith(".parquet") for name in by_reference) > 4
+
+
+def test_bundles_that_run_three_times_change_nothing(tmp_path, by_reference):
+    runner = in_process_runner(PipelineOptions(["--direct_runner_bundle_repeat=2"]))
+    runner._bundle_repeat = 2
+    assert build(logs(tmp_path), runner, spill=str(tmp_path / "spill")) == by_reference
+
+
+def test_grouped_values_need_no_length_and_no_index(tmp_path, by_reference):
+    runner = fn_runner.FnApiRunner(use_state_iterables=True)
+    assert build(logs(tmp_path), runner, spill=None) == by_reference
+
+
+def test_no_rows_travel_pickled(tmp_path):
+    """Whatever crosses a shuffle is an integer with bytes: a pickled Arrow slice would carry its whole parent along."""
+    project = check_project(str(logs(tmp_path) / "shoes.yaml"))
+    plan, inputs = plan_build(project, DAY.date(), {}, in_process=False)
+    pipeline = beam.Pipeline()
+    _ = pipeline | BuildDataset(plan, inputs)
+    grouped: list[str] = []
+
+    class Visitor(beam.pipeline.PipelineVisitor):
+        def visit_transform(self, node):
+            if isinstance(node.transform, beam.GroupByKey):
+                (given,) = node.inputs
+                grouped.append(str(given.element_type))
+
+    pipeline.visit(Visitor())
+    assert len(grouped) >= 4
+    assert not [
+        found for found in grouped if "Partition" in found or "Part]" in found or "Block" in found or "Any" in found
+    ]
+    assert sum("bytes" in found for found in grouped) >= 4
+
+
+def test_the_race_that_drops_buffered_elements_stays_disarmed():
+    """With a time limit, Beam's stream clears what was written while it was flushing; the pinned runner sets the limit to 0."""
+    in_process_runner(PipelineOptions([]))
+    assert worker_handlers.DATA_BUFFER_TIME_LIMIT_MS == 0
+    delivered: list[bytes] = []
+
+    def slow(data: bytes) -> None:
+        if data:
+            time.sleep(0.05)
+            delivered.append(data)
+
+    stream = ClosableOutputStream.create(slow, slow, worker_handlers.DATA_BUFFER_TIME_LIMIT_MS)
+    for letter in (b"A", b"B", b"C"):
+        stream.write(letter * 10)
+    stream.close()
+    assert b"".join(delivered) == b"A" * 10 + b"B" * 10 + b"C" * 10
