@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +23,7 @@ class AtRest(pydantic.BaseModel):
 
     def to_json(self) -> str:
         """Canonical text: sorted keys, no clock, no machine."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(_finite(self.model_dump(mode="json")), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
     @property
     def digest(self) -> str:
@@ -42,8 +43,17 @@ class AtRest(pydantic.BaseModel):
                 raise IntegrityError(f"{path!r} was written by a later release of retrolabel (format {content['format_version']}; this one "
                                      f"reads up to {FORMAT_VERSION}); upgrade to read it")  # fmt: skip
             return cls.model_validate(content)
-        except (ValueError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise IntegrityError(f"{path!r} is damaged: {type(error).__name__}") from None
+
+
+def _finite(value: Any) -> Any:
+    """The same without NaN and infinities, which JSON does not know: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class InputFile(pydantic.BaseModel):

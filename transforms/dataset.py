@@ -65,8 +65,9 @@ def read_version(root: str, version: int | None = None) -> VersionRecord:
 
 
 def _no_dataset(root: str) -> str:
-    """Says so, and what is meant perhaps: datasets below the folder, or beside it."""
-    near = [*_datasets_in(root), *_datasets_in(os.path.dirname(root) or ".")]
+    """Says so, and what is meant perhaps: datasets below the folder, the one that it is part of, or those beside it."""
+    above = os.path.dirname(root) or "."
+    near = _datasets_in(root) or [folder for folder in (above,) if version_numbers(folder)] or _datasets_in(above)
     hint = (
         f"Hint: there is {', '.join(near[:5])}"
         if near
@@ -166,8 +167,8 @@ class _Pandas:
             columns: which; all by default.
             **options: of `pyarrow.Table.to_pandas`.
         """
-        table: pa.Table = self.to_table(columns=columns)  # type: ignore[attr-defined]
-        return table.to_pandas(**options)
+        frame: pd.DataFrame = self.to_table(columns=columns).to_pandas(**options)  # type: ignore[attr-defined]
+        return frame
 
 
 class StoredExamples(_Pandas, ds.FileSystemDataset):

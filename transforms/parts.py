@@ -3,7 +3,7 @@
 import hashlib
 import io
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import fastavro
@@ -43,7 +43,10 @@ def decode(data: bytes, file_format: str, schema: pa.Schema, columns: Sequence[s
     if file_format == "parquet":
         return pq.read_table(pa.BufferReader(data), columns=wanted)
     chosen = pa.schema([schema.field(name) for name in wanted])
-    rows = list(fastavro.reader(io.BytesIO(data)) if file_format == "avro" else _read_examples(data, chosen))
+    records: Iterable[Any] = (
+        fastavro.reader(io.BytesIO(data)) if file_format == "avro" else _read_examples(data, chosen)
+    )
+    rows = list(records)
     arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in chosen]
     return pa.Table.from_arrays(arrays, schema=chosen)
 

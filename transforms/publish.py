@@ -1,16 +1,19 @@
 """The commit: a version exists when its record does, and its record is created in one step, last of all."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.schemas.errors import IntegrityError
-from retrolabel.schemas.manifest import DayManifest, PartFile, VersionRecord
+from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import head_version, read_day_manifest, read_part, record_path
+from retrolabel.transforms.dataset import example_schema, head_version, read_day_manifest, read_part, record_path
+
+_BEFORE = " before"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,88 +49,100 @@ def publish(root: str, manifest: DayManifest, folder: str) -> Published:
             )
     path = f"{folder}/manifest-{manifest.digest[:16]}.json"
     storage.write_once(storage.join(root, path), manifest.to_json().encode())
+    compared: dict[str, dict[str, Any]] = {}
     while True:
         head = head_version(root)
         days = dict(head.days) if head else {}
-        if head and days.get(manifest.date) == path:
+        previous = days.get(manifest.date)
+        if head and previous == path:
             return Published(head.version, head.parent, False, None)
-        before = read_day_manifest(root, days[manifest.date]) if manifest.date in days else None
+        if previous and previous not in compared:  # a commit that lost the race to another day's need not compare again
+            compared[previous] = changes_between(root, read_day_manifest(root, previous), manifest)
+        changes = compared[previous] if previous else None
         record = VersionRecord(
             dataset=manifest.dataset,
             version=head.version + 1 if head else 1,
             parent=head.version if head else None,
             date=manifest.date,
-            changes=changes_between(root, before, manifest) if before else None,
+            changes=changes,
             days={**days, manifest.date: path},
         )
         if storage.create_if_absent(storage.join(root, record_path(record.version)), record.to_json().encode()):
-            return Published(record.version, record.parent, True, dict(record.changes) if record.changes else None)
+            return Published(record.version, record.parent, True, changes)
 
 
 def changes_between(root: str, before: DayManifest, after: DayManifest) -> dict[str, Any]:
     """How many examples came and went, and how many labels of those that stayed changed, and how.
 
-    Rows stand in the order of their key's stable hash, and shard i of S holds the i-th slice of the hashes, so both builds are compared
-    slice by slice in bounded memory.
+    Rows stand in the order of their key's stable hash, and shard i of S holds the i-th slice of the hashes, so both builds are
+    compared slice by slice in bounded memory. Builds by different keys share no example; labels of different types are not compared.
     """
     slices = min(before.shards, after.shards)
-    shared = [label for label in after.labels if label in before.labels]
-    found: dict[str, Any] = {
-        "examples_added": 0, "examples_removed": 0, "examples_kept": 0,
-        "immature_before": before.accounting["predictions"].immature, "immature_now": after.accounting["predictions"].immature,
-        "labels": {label: {"changed": 0, "transitions": {}} for label in shared},
-    }  # fmt: skip
+    old_schema, new_schema = example_schema(before), example_schema(after)
+    shared = [
+        label
+        for label in after.labels
+        if label in before.labels and _type(old_schema, label) == _type(new_schema, label)
+    ]
+    same_key = [(name, _type(old_schema, name)) for name in before.key] == [
+        (name, _type(new_schema, name)) for name in after.key
+    ]
+    # TFRecords keep 32 bits of a number: a change of format is no change of a label.
+    rounded = any(part.path.endswith(".tfrecord") for manifest in (before, after) for part in manifest.files)
+    added = removed = kept = 0
+    transitions: dict[str, Counter[str]] = {label: Counter() for label in shared}
     for number in range(slices):
         old, new = (_slice(root, manifest, number, slices, shared) for manifest in (before, after))
-        if before.key != after.key or old.num_rows == 0 or new.num_rows == 0:
-            found["examples_added"] += new.num_rows
-            found["examples_removed"] += old.num_rows
+        added, removed = added + new.num_rows, removed + old.num_rows
+        if not same_key or not old.num_rows or not new.num_rows:
             continue
-        both = new.join(old, after.key, join_type="inner", right_suffix=" before")
-        found["examples_kept"] += both.num_rows
-        found["examples_added"] += new.num_rows - both.num_rows
-        found["examples_removed"] += old.num_rows - both.num_rows
+        both = new.join(old, after.key, join_type="inner", right_suffix=_BEFORE)
+        kept += both.num_rows
         for label in shared:
-            _count_transitions(both.column(f"{label} before"), both.column(label), found["labels"][label])
-    for label in shared:
-        found["labels"][label]["transitions"] = dict(sorted(found["labels"][label]["transitions"].items()))
-    return found
+            transitions[label].update(_transitions(both.column(label + _BEFORE), both.column(label), rounded))
+    return {
+        "examples_added": added - kept,
+        "examples_removed": removed - kept,
+        "examples_kept": kept,
+        "immature_before": before.accounting["predictions"].immature,
+        "immature_now": after.accounting["predictions"].immature,
+        "labels": {
+            label: {"changed": counts.total(), "transitions": dict(sorted(counts.items()))}
+            for label, counts in transitions.items()
+        },
+    }
+
+
+def _type(schema: pa.Schema, name: str) -> pa.DataType:
+    return schema.field(name).type
 
 
 def _slice(root: str, manifest: DayManifest, number: int, slices: int, labels: Sequence[str]) -> pa.Table:
-    """Key and labels of the examples whose hash lies in one slice."""
+    """Key and labels of the examples whose hash lies in one slice, of all splits."""
     wide = manifest.shards // slices
+    shards = range(number * wide, (number + 1) * wide)
     columns = [*manifest.key, *labels]
-    tables = [
-        read_part(root, part, manifest, columns)
-        for part in _parts_of(manifest, range(number * wide, (number + 1) * wide))
-    ]
+    parts = [part for part in manifest.files if part.kind == "examples" and part.shard in shards]
+    tables = [read_part(root, part, manifest, columns) for part in parts]
     return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.null()) for name in columns})
 
 
-def _parts_of(manifest: DayManifest, shards: range) -> Iterator[PartFile]:
-    return (part for part in manifest.files if part.kind == "examples" and part.shard in shards)
-
-
-def _count_transitions(old: pa.ChunkedArray, new: pa.ChunkedArray, found: dict[str, Any]) -> None:
-    if old.type != new.type:
-        old = old.cast(new.type)
+def _transitions(old: pa.ChunkedArray, new: pa.ChunkedArray, rounded: bool) -> dict[str, int]:
+    """How often a label went from what to what, of those that changed; values of numbers and texts are not told."""
+    if rounded and pa.types.is_float64(new.type):
+        old, new = old.cast(pa.float32(), safe=False), new.cast(pa.float32(), safe=False)
     same = pc.or_(pc.fill_null(pc.equal(old, new), False), pc.and_(pc.is_null(old), pc.is_null(new)))
-    differ = pc.invert(same)
-    old, new = old.filter(differ), new.filter(differ)
-    found["changed"] += len(new)
-    for was, now in zip(old, new, strict=True):
-        transition = f"{_kind(was)} -> {_kind(now)}" if _kind(was) != _kind(now) else _direction(was, now)
-        found["transitions"][transition] = found["transitions"].get(transition, 0) + 1
+    old, new = old.filter(pc.invert(same)), new.filter(pc.invert(same))
+    was, now = _state(old), _state(new)
+    words = pc.binary_join_element_wise(was, now, " -> ")
+    if pa.types.is_integer(new.type) or pa.types.is_floating(new.type):
+        direction = pc.if_else(pc.fill_null(pc.greater(new, old), False), "increased", "decreased")
+        words = pc.if_else(pc.equal(words, "known -> known"), direction, words)
+    elif not pa.types.is_boolean(new.type):
+        words = pc.if_else(pc.equal(words, "known -> known"), "another value", words)
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(words).to_pylist()}
 
 
-def _kind(value: pa.Scalar) -> str:
-    if not value.is_valid:
-        return "unknown"
-    return str(value.as_py()).lower() if pa.types.is_boolean(value.type) else "known"
-
-
-def _direction(was: pa.Scalar, now: pa.Scalar) -> str:
-    if pa.types.is_integer(was.type) or pa.types.is_floating(was.type):
-        return "increased" if now.as_py() > was.as_py() else "decreased"
-    return "another value"
+def _state(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    known = pc.if_else(values, "true", "false") if pa.types.is_boolean(values.type) else "known"
+    return pc.if_else(pc.is_valid(values), known, "unknown")

@@ -119,8 +119,8 @@ def delete(path: str) -> None:
         if is_local(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        else:
-            _beam_filesystems().delete([path])
+        elif (beam := _beam_filesystems()).exists(path):
+            beam.delete([path])
 
 
 def remove_empty_folders(folder: str) -> None:

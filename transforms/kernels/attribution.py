@@ -96,7 +96,7 @@ def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> Attribut
     in_window = " UNION ".join(f"SELECT outcome_row FROM matched_{number}" for number in range(len(windows)))
     same = _equal(rule, "o", "p")
     counts_sql = (
-        f"SELECT (SELECT count(*) FROM ({in_window})) AS attributed,\n"
+        f"SELECT (SELECT count(DISTINCT outcome_row) FROM ({in_window})) AS attributed,\n"
         f"       (SELECT count(*) FROM ordered o WHERE EXISTS (SELECT 1 FROM prediction p WHERE {same})) AS known,\n"
         f"       (SELECT count(*) FROM ordered) AS outcomes"
     )

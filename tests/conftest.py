@@ -1,0 +1,9 @@
+"""Settings of all tests: no deadlines, for a busy machine is no failure, and the same examples on every run of CI."""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")

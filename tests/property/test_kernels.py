@@ -1,0 +1,155 @@
+"""The computation, held to slow definitions of the same."""
+
+import math
+
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
+from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule, attribute
+from retrolabel.transforms.kernels.crc32c import combine
+from retrolabel.transforms.kernels.hashing import fraction_of, shard_of, stable_hash
+from retrolabel.transforms.kernels.moments import Moments, add_all, moments_of
+
+MASK = 2**64 - 1
+
+
+def mix(state: int) -> int:
+    state = (state + 0x9E3779B97F4A7C15) & MASK
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
+    return state ^ (state >> 31)
+
+
+def slow_hash(values: list[str | None], purpose: str) -> int:
+    """The definition of docs/reference.md, a row at a time."""
+    state = int.from_bytes(purpose.encode(), "little")
+    for value in values:
+        text = b"" if value is None else value.encode()
+        state = mix((state + (2**32 if value is None else len(text))) & MASK)
+        for start in range(0, len(text), 8):
+            state = mix(state ^ int.from_bytes(text[start : start + 8], "little"))
+    return state
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.none() | st.text(max_size=30), st.none() | st.integers(-(2**63), 2**63 - 1)), max_size=40
+    )
+)
+def test_the_stable_hash_is_its_definition(rows):
+    table = pa.table(
+        {"a": pa.array([a for a, _ in rows], pa.string()), "b": pa.array([b for _, b in rows], pa.int64())}
+    )
+    expected = [slow_hash([a, None if b is None else str(b)], "split") for a, b in rows]
+    assert stable_hash(table, ("a", "b"), "split").tolist() == expected
+    sliced = table.slice(len(rows) // 2)
+    assert stable_hash(sliced, ("a", "b"), "split").tolist() == expected[len(rows) // 2 :]
+
+
+def test_the_stable_hash_never_changes():
+    """These numbers decide to which split rows of published datasets belong."""
+    table = pa.table({"user": ["u1", "", None, "a longer name than a word", "höhe"]})
+    assert stable_hash(table, ("user",), "split").tolist() == [
+        slow_hash([value], "split") for value in table.column("user").to_pylist()
+    ]
+    assert stable_hash(table.slice(0, 1), ("user",), "split").tolist() == [15383034016892741582]
+    assert 0 <= fraction_of(np.array([0, MASK], dtype=np.uint64)).max() < 1
+
+
+def test_shards_in_order_hold_the_hashes_in_order():
+    hashes = np.sort(np.random.default_rng(1).integers(0, MASK, 1000, dtype=np.uint64))
+    shards = shard_of(hashes, 8)
+    assert (np.diff(shards) >= 0).all()
+    assert set(shards.tolist()) == set(range(8))
+    assert set(shard_of(hashes, 1).tolist()) == {0}
+
+
+@given(first=st.binary(max_size=300), second=st.binary(max_size=300))
+def test_checksums_of_stretches_give_that_of_the_whole(first, second):
+    combined = combine(google_crc32c.value(first), google_crc32c.value(second), len(second))
+    assert combined == google_crc32c.value(first + second)
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 3), st.none() | st.integers(0, 2)), max_size=30),
+    seed=st.integers(0, 9),
+)
+def test_of_each_key_the_first_row_in_canonical_order_stays(rows, seed):
+    order = np.random.default_rng(seed).permutation(len(rows))
+    names = {"key": pa.string(), "time": pa.int64(), "value": pa.int64()}
+    columns = [pa.array([rows[n][position] for n in order], kind) for position, kind in enumerate(names.values())]
+    table = arrange(pa.table(columns, names=list(names)), ("key",))
+    found = first_rows(table, ("key",), ("time", "value"))
+    kept = table.take(pa.array(found.rows))
+    expected = {}
+    for key, time, value in sorted(rows, key=lambda row: (row[0], row[1], row[2] is not None, row[2] or 0)):
+        expected.setdefault(key, (time, value))
+    assert (
+        dict(
+            zip(
+                kept.column("key").to_pylist(),
+                zip(kept.column("time").to_pylist(), kept.column("value").to_pylist(), strict=True),
+                strict=True,
+            )
+        )
+        == expected
+    )
+    assert kept.num_rows + found.duplicate == len(rows)
+    assert found.conflicting == sum((time, value) != expected[key] for key, time, value in rows)
+    assert kept.column(HASH).to_pylist() == sorted(kept.column(HASH).to_pylist())
+
+
+EVENTS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 20)), max_size=12)
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("touch", ["all", "last", "first"])
+@given(predictions=EVENTS, outcomes=EVENTS, after=st.integers(0, 3), window=st.integers(4, 9))
+def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after, window):
+    served = pa.table({
+        ROW: pa.array(range(len(predictions)), pa.int64()),
+        "prediction_time": pa.array([time for _, time in predictions], pa.int64()).cast(pa.timestamp("us", "UTC")),
+        "k": pa.array([key for key, _ in predictions], pa.string()),
+        "id": pa.array([f"{number:03d}" for number in range(len(predictions))], pa.string()),
+    })  # fmt: skip
+    happened = pa.table({
+        "k": pa.array([key for key, _ in outcomes], pa.string()),
+        "t": pa.array([time for _, time in outcomes], pa.int64()).cast(pa.timestamp("us", "UTC")),
+    })  # fmt: skip
+    label = LabelRule("n", "count", after, window, touch, pa.int64(), 0)
+    rule = AttributionRule("o", ("k",), ("k",), "t", ("k", "t"), (label,))
+    found = attribute(served, happened, rule, ("id",))
+    expected = dict.fromkeys(range(len(predictions)), 0)
+    attributed = orphan = 0
+    for key, time in outcomes:
+        fits = [
+            row for row, (own, start) in enumerate(predictions) if own == key and start + after <= time < start + window
+        ]
+        if touch == "last":
+            fits = sorted(fits, key=lambda row: (-predictions[row][1], row))[:1]
+        if touch == "first":
+            fits = sorted(fits, key=lambda row: (predictions[row][1], row))[:1]
+        for row in fits:
+            expected[row] += 1
+        attributed += bool(fits)
+        orphan += key not in {own for own, _ in predictions}
+    counts = dict(zip(found.labels[0].column(ROW).to_pylist(), found.labels[0].column("n").to_pylist(), strict=True))
+    assert {row: counts.get(row, 0) for row in expected} == expected
+    assert (found.attributed, found.orphan) == (attributed, orphan)
+    assert found.attributed + found.unattributed + found.orphan == len(outcomes)
+
+
+@given(parts=st.lists(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=8), max_size=5))
+def test_moments_of_parts_add_up_to_those_of_the_whole(parts):
+    whole = moments_of(pa.array([value for part in parts for value in part], pa.float64()))
+    together = add_all(moments_of(pa.array(part, pa.float64())) for part in parts)
+    assert (together.rows, together.missing, together.zeros) == (whole.rows, whole.missing, whole.zeros)
+    assert (together.minimum, together.maximum) == (whole.minimum, whole.maximum)
+    assert math.isclose(together.mean, whole.mean, rel_tol=1e-9, abs_tol=1e-6)
+    assert math.isclose(together.square, whole.square, rel_tol=1e-6, abs_tol=1e-3)
+    assert Moments() + whole == whole
