@@ -190,7 +190,7 @@ def command(
 
     \b
     Exit codes: 0 published, or nothing to change; 2 the config is wrong; 3 the result may not be published;
-    4 input is missing or changed; 5 another build won; 6 stored data is damaged; 7 storage is full or refuses.
+    4 input is missing or changed; 6 stored data is damaged; 7 storage is full or refuses.
     """
     days = _days(date, first, last)
     project = check_project(config)

@@ -33,9 +33,8 @@ def render_summary(manifest: DayManifest, published: Published, root: str, secon
 
 
 def in_order(manifest: DayManifest) -> dict[str, Any]:
-    """The splits in the order of the config."""
-    names = (manifest.config.get("split") or {}).get("parts", {})
-    return {name: manifest.splits[name] for name in (*names, *manifest.splits) if name in manifest.splits}
+    """The splits, the largest first."""
+    return dict(sorted(manifest.splits.items(), key=lambda split: (-split[1]["rows"], split[0])))
 
 
 def size_of(count: float) -> str:

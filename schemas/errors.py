@@ -53,12 +53,6 @@ class InputError(RetrolabelError):
     exit_code = 4
 
 
-class ConflictError(RetrolabelError):
-    """Another build published a different result at the same time."""
-
-    exit_code = 5
-
-
 class IntegrityError(RetrolabelError):
     """What is stored is not what its manifest says."""
 

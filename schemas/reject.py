@@ -27,8 +27,6 @@ class Reason(enum.StrEnum):
     TIME = "bad_timestamp"
     SYMBOL = "unknown_symbol"
     """A value outside the contract's enum."""
-    DAMAGED = "damaged_file"
-    """The last, torn line of a compressed file that ends early."""
 
 
 class Rejected(Exception):  # noqa: N818 - not an error of the program but a verdict on a line
