@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import errno
 import json
+import logging
 import re
 import shutil
 import signal
@@ -76,6 +77,8 @@ def build_day(
 def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> None:
     """Runs the pipeline of one build to its end."""
     stretches = tuple(stretch for file in inputs for stretch in stretches_of(file))
+    if runner.in_process:  # what fails is raised here, and told once
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     pipeline = beam.Pipeline(runner=runner.runner, options=runner.options)
     _ = pipeline | "Build" >> BuildDataset(plan, stretches)
     pipeline.run().wait_until_finish()

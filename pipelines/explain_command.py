@@ -59,7 +59,7 @@ def explain(project: Project) -> list[str]:
         statements = attribution_sql(rule, config.predictions.key)
         columns = [f"{quoted(key)} {_SQL_TYPES[predictions.field(key).arrow_type]}" for key in keys]
         lines += ["", f"-- Inside a shard: outcomes {name} in the windows of predictions, and the labels of those that have any.",
-                  f"CREATE OR REPLACE TABLE prediction ({ROW} BIGINT, prediction_time TIMESTAMPTZ, {', '.join(columns)});",
+                  f"CREATE OR REPLACE TABLE prediction ({ROW} BIGINT, __prediction_time TIMESTAMPTZ, {', '.join(columns)});",
                   _table("outcome", project.contracts[name]),
                   *map(_terminated, (*statements.prepare, *statements.labels, statements.counts))]  # fmt: skip
     return lines

@@ -117,6 +117,10 @@ def _parse_field(entry: Any, position: int) -> Field:
     name = entry.get("name") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(f"field {position + 1}: needs a 'name' of letters, digits and underscores; got {name!r}")
+    if name.startswith("__"):
+        raise ConfigError(
+            f"field {name!r}: names that begin with two underscores are retrolabel's own; name it otherwise, with a 'path'"
+        )
     if unknown := sorted(set(entry) - _ATTRIBUTES):
         raise ConfigError(f"field {name!r}: unknown attribute {unknown[0]!r}; known are {sorted(_ATTRIBUTES)}")
     kind, nullable, repeated, symbols = _parse_type(name, entry.get("type"))

@@ -22,6 +22,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from retrolabel.transforms.kernels.arrange import HASH
 from retrolabel.transforms.kernels.hashing import shard_of
+from retrolabel.transforms.storage import using
 
 FLUSH_BYTES = 4 * 2**20
 """How much is gathered for a shard before it is sent through an engine's shuffle."""
@@ -112,26 +113,28 @@ class SpillRows(beam.DoFn):
         if not partition.table.num_rows:
             return ()
         schema = partition.table.schema
-        if partition.stream not in self.files:
-            path = pathlib.Path(self.folder, f"{uuid.uuid4().hex}.arrow")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            opened = pa.OSFile(str(path), "wb")
-            opened.write(schema.serialize())
-            self.files[partition.stream] = str(path), opened
-        name, segment = self.files[partition.stream]
-        (batch,) = partition.table.combine_chunks().to_batches()
-        at = segment.tell()
-        for shard, begin, end in partition.shards(self.shards):
-            message = batch.slice(begin, end - begin).serialize()
-            segment.write(message)
-            self.places[shard].append((partition.stream, name, at, message.size))
-            at += message.size
+        with using(self.folder, "write"):
+            if partition.stream not in self.files:
+                path = pathlib.Path(self.folder, f"{uuid.uuid4().hex}.arrow")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                opened = pa.OSFile(str(path), "wb")
+                opened.write(schema.serialize())
+                self.files[partition.stream] = str(path), opened
+            name, segment = self.files[partition.stream]
+            (batch,) = partition.table.combine_chunks().to_batches()
+            at = segment.tell()
+            for shard, begin, end in partition.shards(self.shards):
+                message = batch.slice(begin, end - begin).serialize()
+                segment.write(message)
+                self.places[shard].append((partition.stream, name, at, message.size))
+                at += message.size
         return ()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Closes the segments and sends the places."""
-        for _, segment in self.files.values():
-            segment.close()
+        with using(self.folder, "write"):
+            for _, segment in self.files.values():
+                segment.close()
         for shard, places in self.places.items():
             encoded = b"@" + msgspec.msgpack.encode(places)
             yield WindowedValue((shard, encoded), GlobalWindow().max_timestamp(), [GlobalWindow()])

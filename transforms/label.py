@@ -22,7 +22,7 @@ from retrolabel.transforms.progress import progress
 PARTIAL = "labels of "
 """Begins the name of a stream of labels that were found by another key than the predictions' own."""
 
-_TIME = "prediction_time"
+_TIME = "__prediction_time"
 
 
 @dataclasses.dataclass(eq=False)

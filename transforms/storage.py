@@ -34,7 +34,7 @@ def read_bytes(path: str) -> bytes:
         FileNotFoundError: there is none.
         StorageError: it cannot be read.
     """
-    with _using(path, "read"):
+    with using(path, "read"):
         if is_local(path):
             with open(path, "rb") as file:
                 return file.read()
@@ -52,7 +52,7 @@ def write_once(path: str, data: bytes) -> None:
     Raises:
         StorageError: the storage is full, or refuses.
     """
-    with _using(path, "write"):
+    with using(path, "write"):
         if not is_local(path):
             with _beam_filesystems().create(path, compression_type="uncompressed") as file:
                 file.write(data)
@@ -74,7 +74,7 @@ def create_if_absent(path: str, data: bytes) -> bool:
     Raises:
         StorageError: the storage is full, or refuses.
     """
-    with _using(path, "write"):
+    with using(path, "write"):
         if path.startswith("gs://"):
             return _create_on_gcs(path, data)
         if path.startswith("s3://"):
@@ -115,7 +115,7 @@ def delete(path: str) -> None:
     Raises:
         StorageError: the storage refuses.
     """
-    with _using(path, "remove"):
+    with using(path, "remove"):
         if is_local(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -173,7 +173,7 @@ def _sync_folder(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _using(path: str, verb: str) -> Iterator[None]:
+def using(path: str, verb: str) -> Iterator[None]:
     """Turns what a storage says into an error that says what to do; a file that is not there is for the caller."""
     try:
         yield

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pathlib
+import subprocess
 
 import pytest
 
@@ -129,3 +130,28 @@ def test_loading_what_is_not_there_says_what_is(shop):
         retrolabel.load(str(shop / "datasets/shoes"), split="validation")
     with pytest.raises(retrolabel.schemas.errors.InputError, match="is no dataset"):
         retrolabel.load(str(shop))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 kB; only root may make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs root, to mount a small file system")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_fails_the_build_and_a_larger_one_heals_it(shop, small_disk):
+    text = CONFIG.replace("output: {path: datasets}", f"output: {{path: {small_disk}}}")
+    (shop / "shoes.yaml").write_text(text)
+    (small_disk / "ballast").write_bytes(b"0" * 290_000)
+    text = run("build", str(shop / "shoes.yaml"), "--date", DATE, code=7)
+    assert "the disk is full: free some space" in text
+    assert not list(small_disk.rglob("*.json"))
+    (small_disk / "ballast").unlink()
+    subprocess.run(["mount", "-o", "remount,size=30m", str(small_disk)], check=True)
+    run("build", str(shop / "shoes.yaml"), "--date", DATE)
+    assert retrolabel.load(str(small_disk / "shoes")).count_rows() > 0

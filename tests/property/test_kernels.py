@@ -113,7 +113,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 20)), max_siz
 def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after, window):
     served = pa.table({
         ROW: pa.array(range(len(predictions)), pa.int64()),
-        "prediction_time": pa.array([time for _, time in predictions], pa.int64()).cast(pa.timestamp("us", "UTC")),
+        "__prediction_time": pa.array([time for _, time in predictions], pa.int64()).cast(pa.timestamp("us", "UTC")),
         "k": pa.array([key for key, _ in predictions], pa.string()),
         "id": pa.array([f"{number:03d}" for number in range(len(predictions))], pa.string()),
     })  # fmt: skip

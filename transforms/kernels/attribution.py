@@ -12,7 +12,7 @@ from retrolabel.schemas.errors import ConfigError
 from retrolabel.transforms.kernels.engine import connection
 from retrolabel.transforms.kernels.expressions import aggregate, quoted, with_plain_types
 
-ROW = "prediction_row"
+ROW = "__prediction_row"
 """The number of a prediction in its shard, by which labels find their way back."""
 
 
@@ -71,14 +71,16 @@ class AttributionSql:
 
 
 def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> AttributionSql:
-    """The statements over `prediction` (`ROW`, `prediction_time`, the keys) and `outcome` (the outcome's fields).
+    """The statements over `prediction` (`ROW`, `__prediction_time`, the keys) and `outcome` (the outcome's fields).
 
     Args:
         rule: of the kind of outcome.
         tie_break: the predictions' key, which decides between predictions of one moment under `first` and `last`.
     """
     everything = ", ".join(f"{quoted(name)} NULLS FIRST" for name in (rule.time, *rule.fields))
-    numbered = f"row_number() OVER (ORDER BY {everything}) AS outcome_row, epoch_us({quoted(rule.time)}) AS outcome_us"
+    numbered = (
+        f"row_number() OVER (ORDER BY {everything}) AS __outcome_row, epoch_us({quoted(rule.time)}) AS __outcome_us"
+    )
     statements = [f"CREATE OR REPLACE TEMP TABLE ordered AS\nSELECT *, {numbered}\nFROM outcome"]
     windows: dict[tuple[int, int, Attribution], list[LabelRule]] = {}
     for label in rule.labels:
@@ -93,10 +95,10 @@ def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> Attribut
             f",\n       {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels
         )
         labels_sql.append(f"SELECT {ROW}{values}\nFROM matched_{number} GROUP BY {ROW} ORDER BY {ROW}")
-    in_window = " UNION ".join(f"SELECT outcome_row FROM matched_{number}" for number in range(len(windows)))
+    in_window = " UNION ".join(f"SELECT __outcome_row FROM matched_{number}" for number in range(len(windows)))
     same = _equal(rule, "o", "p")
     counts_sql = (
-        f"SELECT (SELECT count(DISTINCT outcome_row) FROM ({in_window})) AS attributed,\n"
+        f"SELECT (SELECT count(DISTINCT __outcome_row) FROM ({in_window})) AS attributed,\n"
         f"       (SELECT count(*) FROM ordered o WHERE EXISTS (SELECT 1 FROM prediction p WHERE {same})) AS known,\n"
         f"       (SELECT count(*) FROM ordered) AS outcomes"
     )
@@ -111,19 +113,19 @@ def _equal(rule: AttributionRule, outcome: str, prediction: str) -> str:
 def _matched(rule: AttributionRule, after: int, window: int, attribution: Attribution, tie_break: Sequence[str]) -> str:
     """Pairs of predictions and outcomes; the `ASOF JOIN`s take time n log n however many events share a key."""
     same = _equal(rule, "o", "p")
-    chosen = f"SELECT p.{ROW}, p.prediction_time, o.*\n"
+    chosen = f"SELECT p.{ROW}, p.__prediction_time, o.*\n"
     if attribution == "all":
-        within = f"o.outcome_us >= epoch_us(p.prediction_time) + {after} AND o.outcome_us < epoch_us(p.prediction_time) + {window}"
+        within = f"o.__outcome_us >= epoch_us(p.__prediction_time) + {after} AND o.__outcome_us < epoch_us(p.__prediction_time) + {window}"
         return f"{chosen}FROM ordered o JOIN prediction p ON {same} AND {within}"
     keys = ", ".join(map(quoted, rule.prediction_key))
     first_of_ties = (
         f"arg_min({ROW}, struct_pack({', '.join(f'k{n} := {quoted(name)}' for n, name in enumerate(tie_break))}))"
     )
-    moments = f"(SELECT {keys}, prediction_time, epoch_us(prediction_time) AS us, {first_of_ties} AS {ROW} FROM prediction GROUP BY ALL)"
+    moments = f"(SELECT {keys}, __prediction_time, epoch_us(__prediction_time) AS us, {first_of_ties} AS {ROW} FROM prediction GROUP BY ALL)"
     if attribution == "last":
-        nearest, within = f"o.outcome_us - {after} >= p.us", f"o.outcome_us < p.us + {window}"
+        nearest, within = f"o.__outcome_us - {after} >= p.us", f"o.__outcome_us < p.us + {window}"
     else:
-        nearest, within = f"o.outcome_us - {window} < p.us", f"o.outcome_us >= p.us + {after}"
+        nearest, within = f"o.__outcome_us - {window} < p.us", f"o.__outcome_us >= p.us + {after}"
     return f"{chosen}FROM ordered o ASOF JOIN {moments} p ON {same} AND {nearest}\nWHERE {within}"
 
 
@@ -131,7 +133,7 @@ def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, 
     """Finds the outcomes in the windows of predictions, and computes the labels of those that have any.
 
     Args:
-        predictions: one row of each, with `ROW`, `prediction_time` and the key fields.
+        predictions: one row of each, with `ROW`, `__prediction_time` and the key fields.
         outcomes: one row of each, with the outcome's fields.
         rule: how they are matched.
         tie_break: see `attribution_sql`.

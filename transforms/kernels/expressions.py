@@ -15,11 +15,11 @@ KEYWORDS = ("any", "count", "delay")
 """Label values that are not SQL."""
 
 MATCHED = (
-    pa.field("prediction_row", pa.int64()),
-    pa.field("outcome_row", pa.int64()),
-    pa.field("prediction_time", pa.timestamp("us", "UTC")),
+    pa.field("__prediction_row", pa.int64()),
+    pa.field("__outcome_row", pa.int64()),
+    pa.field("__prediction_time", pa.timestamp("us", "UTC")),
 )
-"""What stands beside the outcome's fields where a label's value is computed: `outcome_row` is their canonical order."""
+"""What stands beside the outcome's fields where a label's value is computed: `__outcome_row` is their canonical order."""
 
 _OF_FIELD = re.compile(r"(sum|min|max|mean|first|last)\s*\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*\)")
 
@@ -54,15 +54,15 @@ def aggregate(value: str, time: str) -> Aggregate:
     if value == "count":
         return Aggregate("count(*)", "0")
     if value == "delay":
-        return Aggregate(f"(epoch_us(min({quoted(time)})) - epoch_us(any_value(prediction_time))) / 1e6", "NULL")
+        return Aggregate(f"(epoch_us(min({quoted(time)})) - epoch_us(any_value(__prediction_time))) / 1e6", "NULL")
     if match := _OF_FIELD.fullmatch(value.strip()):
         function, field = match[1], quoted(match[2])
         if function == "sum":
-            return Aggregate(f"coalesce(sum({field} ORDER BY outcome_row), 0)", "0")
+            return Aggregate(f"coalesce(sum({field} ORDER BY __outcome_row), 0)", "0")
         ordered = {
-            "mean": f"avg({field} ORDER BY outcome_row)",
-            "first": f"first({field} ORDER BY outcome_row)",
-            "last": f"last({field} ORDER BY outcome_row)",
+            "mean": f"avg({field} ORDER BY __outcome_row)",
+            "first": f"first({field} ORDER BY __outcome_row)",
+            "last": f"last({field} ORDER BY __outcome_row)",
         }
         return Aggregate(ordered.get(function, f"{function}({field})"), "NULL")
     return Aggregate(f"({value})", f"(SELECT {value} FROM matched)")
@@ -88,7 +88,7 @@ def label_type(value: str, contract: Contract, time: str) -> pa.DataType:
     """
     if value not in KEYWORDS:
         _check_expression(value)
-    sql = f"SELECT prediction_row, {aggregate(value, time).sql} AS value FROM matched GROUP BY prediction_row"
+    sql = f"SELECT __prediction_row, {aggregate(value, time).sql} AS value FROM matched GROUP BY __prediction_row"
     found = _values(sql, "matched", _matched_schema(contract)).type
     if not (pa.types.is_primitive(found) or pa.types.is_string(found)):
         raise ConfigError(f"{value!r} is of type {found}; a label is a boolean, a number, a string or a timestamp")
