@@ -9,6 +9,7 @@ from retrolabel.schemas.manifest import DayManifest, PartFile, SourceCounts
 from retrolabel.transforms.kernels.hashing import shard_of, stable_hash
 from retrolabel.transforms.parts import encode
 from retrolabel.transforms.publish import Published, publish
+from retrolabel.transforms.storage import write_once
 
 TYPES = {"prediction_id": pa.string(), "clicked": pa.bool_(), "revenue": pa.float64()}
 
@@ -35,8 +36,7 @@ def store(
         data = encode(part, file_format)
         digest = hashlib.sha256(data).hexdigest()
         path = f"{folder}/{split}/part-{number:05d}-of-{shards:05d}-{digest[:16]}.{file_format}"
-        (Path(root) / path).parent.mkdir(parents=True, exist_ok=True)
-        (Path(root) / path).write_bytes(data)
+        write_once(str(Path(root) / path), data)  # as a build does: others may be reading the very file
         files.append(PartFile(kind="examples", split=split, shard=number, path=path, rows=part.num_rows, bytes=len(data),
                               sha256=digest))  # fmt: skip
     made = SourceCounts(lines=rows.num_rows + immature, parsed=rows.num_rows + immature, unique=rows.num_rows + immature,
