@@ -104,6 +104,7 @@ def content(parsed: Parsed) -> tuple[object, ...]:
 @pytest.mark.parametrize("timezone", ["UTC", "Europe/Paris"])
 @settings(max_examples=150, deadline=None)
 @given(lines=LINES, ending=st.sampled_from([b"\n", b"\r\n"]), final=st.booleans())
+@example(lines=[b'{"time": "2038-04-01T00:00:00", "id": "summer"}'], ending=b"\n", final=True)
 @example(
     lines=[b'{"time":"2026-11-20T10:00:00Z","id":1}'] * 3 + [b'{"time":1795460771,"id":"a"}'], ending=b"\n", final=True
 )

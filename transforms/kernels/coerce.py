@@ -47,6 +47,8 @@ _ISO = re.compile(
 _EPOCH_START = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 """Microseconds of the first and the last moment of the years 1 to 9999."""
+_SAME_ZONES = (0, 2_114_380_799_999_999)
+"""From 1970 to 2036: when Arrow and Python are sure to agree on a zone's clock (Arrow knows no summer time after 2037)."""
 _EXACT = 2.0**53
 _LIMITS = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _PER_UNIT = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -252,8 +254,11 @@ def _cast_naive(raw: pa.Array, timezone: str) -> Column:
             return _all_doubtful(raw, target)
     if timezone == "UTC":
         return local.cast(target), None
+    rare = _either(None, _outside(local.cast(pa.int64()), *_SAME_ZONES))
+    if rare is not None:
+        local = pc.if_else(rare, None, local)
     try:
-        return pc.assume_timezone(local, timezone, ambiguous="earliest", nonexistent="raise").cast(target), None
+        return pc.assume_timezone(local, timezone, ambiguous="earliest", nonexistent="raise").cast(target), rare
     except pa.ArrowInvalid:
         return _all_doubtful(raw, target)
 
