@@ -166,6 +166,9 @@ class DayManifest(AtRest):
     """Of each split its `rows` and `labels`."""
     columns: Mapping[str, Any]
     """Statistics of the columns, of `all` rows."""
+    delays: Mapping[str, Any] = {}
+    """Of each label its `window` in seconds, and `bins` of how long unique predictions waited for their first outcome: upper bound in
+    seconds, predictions whose outcome came by then, predictions of which no more is known."""
     example_schema: list[Mapping[str, Any]]
     key: list[str]
     labels: list[str]

@@ -20,6 +20,7 @@ from retrolabel.schemas.manifest import (
 )
 from retrolabel.transforms import tally
 from retrolabel.transforms.kernels.crc32c import combine
+from retrolabel.transforms.kernels.delays import DelayCounts, add_delays, as_published
 from retrolabel.transforms.kernels.moments import Moments, add_all
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
 from retrolabel.transforms.progress import progress
@@ -75,6 +76,7 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
     reasons: dict[str, Counter[str]] = {name: Counter() for name in plan.sources}
     latest: dict[str, int] = dict(plan.complete_until)
     parts: list[tally.PartTally] = []
+    delays: dict[str, list[DelayCounts]] = defaultdict(list)
     for counted in tallies:
         if isinstance(counted, tally.BlockTally):
             blocks[counted.source, counted.name].append(counted)
@@ -87,6 +89,8 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
         elif isinstance(counted, tally.SourceTally):
             fields = {field: getattr(counted, field) for field in counted.__struct_fields__ if field != "source"}
             accounting[counted.source].update(fields)
+        elif isinstance(counted, tally.DelayTally):
+            delays[counted.label].append(counted.counts)
         else:
             parts.append(counted)
     parts.sort(key=lambda part: (part.kind, part.split or "", part.shard, part.path))
@@ -102,6 +106,9 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
             split: _split(plan, [part for part in examples if part.split == split]) for split in _split_names(plan)
         },
         columns={"all": _columns(examples)},
+        delays={
+            label.name: as_published(add_delays(delays[label.name]), label.window) for _, label in plan.examples.labels
+        },
         files=[
             PartFile(
                 kind=part.kind,
@@ -138,6 +145,12 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
         problems.extend(
             f"{source}: rows are missing or counted twice: {broken}" for broken in broken_identities(source, counts)
         )
+    for label, found in manifest.delays.items():
+        waited = sum(arrived + left for _, arrived, left in found["bins"])
+        if waited != manifest.accounting[PREDICTIONS].unique:
+            problems.append(
+                f"{label}: the delays of {waited:,} predictions were counted, there are {manifest.accounting[PREDICTIONS].unique:,}"
+            )
     rows = sum(part.rows for part in manifest.files if part.kind == "examples")
     if rows != manifest.accounting[PREDICTIONS].examples:
         problems.append(

@@ -112,6 +112,7 @@ class _LabelShard:
         made = sum(part.num_rows for part in examples.parts.values())
         tallies.append(tally.SourceTally(PREDICTIONS, unique=len(unique.rows), examples=made, immature=examples.immature,
                                          sampled_out=examples.sampled_out))  # fmt: skip
+        tallies.extend(tally.DelayTally(label, counts) for label, counts in examples.delays.items())
         progress.add("labelling", shards=1)
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies]
         results.extend(

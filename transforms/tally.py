@@ -58,7 +58,15 @@ class PartTally(msgspec.Struct, tag="part", frozen=True):
     """Of each column: the fields of its `Moments`."""
 
 
-Tally = BlockTally | SourceTally | PartTally
+class DelayTally(msgspec.Struct, tag="delay", frozen=True):
+    """Of one label in one shard: how long predictions waited for their first outcome."""
+
+    label: str
+    counts: dict[int, tuple[int, int]]
+    """See `DelayCounts`."""
+
+
+Tally = BlockTally | SourceTally | PartTally | DelayTally
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Tally] = msgspec.msgpack.Decoder(Tally)

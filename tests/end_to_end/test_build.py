@@ -63,3 +63,23 @@ def test_a_user_is_in_one_split_alone(built):
     assert not users["train"] & users["eval"]
     assert not users["train"] & users["test"]
     assert not users["eval"] & users["test"]
+
+
+def test_the_delay_of_every_unique_prediction_is_counted(built):
+    logs, _, result = built
+    unique, expected = result.manifest.accounting["predictions"].unique, expected_examples(logs)
+    immature = result.manifest.accounting["predictions"].immature
+    assert result.manifest.delays.keys() == set(result.manifest.labels)
+    for label in ("clicked", "bought"):
+        bins = result.manifest.delays[label]["bins"]
+        assert sum(arrived + left for _, arrived, left in bins) == unique
+        labelled = sum(row[label] for row in expected.values())
+        assert labelled > 0
+        assert labelled <= sum(arrived for _, arrived, _ in bins) <= labelled + immature
+    quick = sum(row["delay"] is not None and row["delay"] <= 1 for row in expected.values())
+    assert quick > 0
+    assert (
+        quick
+        <= sum(arrived for bound, arrived, _ in result.manifest.delays["delay"]["bins"] if bound <= 1)
+        <= quick + immature
+    )

@@ -15,6 +15,9 @@ from retrolabel.transforms.kernels.expressions import aggregate, quoted, with_pl
 ROW = "__prediction_row"
 """The number of a prediction in its shard, by which labels find their way back."""
 
+DELAY = "__delay"
+"""Microseconds from a prediction to its first outcome that counts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelRule:
@@ -52,7 +55,7 @@ class Attributed:
     """`outcomes = attributed + unattributed + orphan`."""
 
     labels: tuple[pa.Table, ...]
-    """For each window, `ROW` and a column a label, for the predictions that have outcomes in it."""
+    """For each window, `ROW`, `DELAY` and a column a label, for the predictions that have outcomes in it."""
     attributed: int
     unattributed: int
     """Outcomes whose key is known, but whose time falls into no window."""
@@ -89,12 +92,13 @@ def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> Attribut
         statements.append(
             f"CREATE OR REPLACE TEMP TABLE matched_{number} AS\n{_matched(rule, after, window, attribution, tie_break)}"
         )
+    delay = f"min(__outcome_us) - epoch_us(any_value(__prediction_time)) AS {DELAY}"
     labels_sql = []
     for number, labels in enumerate(windows.values()):
         values = "".join(
             f",\n       {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels
         )
-        labels_sql.append(f"SELECT {ROW}{values}\nFROM matched_{number} GROUP BY {ROW} ORDER BY {ROW}")
+        labels_sql.append(f"SELECT {ROW}, {delay}{values}\nFROM matched_{number} GROUP BY {ROW} ORDER BY {ROW}")
     in_window = " UNION ".join(f"SELECT __outcome_row FROM matched_{number}" for number in range(len(windows)))
     same = _equal(rule, "o", "p")
     counts_sql = (

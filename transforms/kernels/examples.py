@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule
+from retrolabel.transforms.kernels.attribution import DELAY, ROW, AttributionRule, LabelRule
+from retrolabel.transforms.kernels.delays import DelayCounts, count_delays
 from retrolabel.transforms.kernels.hashing import fraction_of, stable_hash
 
 WEIGHT = "weight"
@@ -55,6 +56,8 @@ class Examples:
     """The examples of each split."""
     immature: int
     sampled_out: int
+    delays: dict[str, DelayCounts]
+    """Of each label, how long all unique predictions waited."""
 
 
 def make_examples(
@@ -70,7 +73,7 @@ def make_examples(
     Args:
         predictions: all of the shard, duplicates included, in any order.
         rows: where the unique ones stand, in canonical order.
-        labels: tables of `ROW`, a position in `rows`, and label columns, for the predictions that have outcomes.
+        labels: tables of `ROW`, a position in `rows`, `DELAY` and label columns, for the predictions that have outcomes.
         rule: how predictions become examples.
         watermarks: of each outcome, up to when its log is complete, in microseconds of UTC; none if nothing is known.
         order: names of the label columns in the order of the config.
@@ -78,8 +81,11 @@ def make_examples(
     times = predictions.column(rule.time).cast(pa.int64()).to_numpy()[rows]
     columns = _label_columns(len(rows), labels, rule)
     kept = np.ones(len(rows), dtype=np.bool_)
+    known = {
+        outcome: watermarks.get(outcome, -(2**62)) - times for outcome in {rule.outcome for rule, _ in rule.labels}
+    }
     for attribution, label in rule.labels:
-        kept &= times + label.window <= watermarks.get(attribution.outcome, -(2**62))
+        kept &= label.window <= known[attribution.outcome]
     mature = int(kept.sum())
     added = {name: columns[name] for name in order}
     if rule.sampled:
@@ -93,7 +99,23 @@ def make_examples(
         for column, values in added.items():
             part = part.append_column(column, values.take(pa.array(chosen)))
         parts[name] = part
-    return Examples(parts, len(rows) - mature, mature - int(kept.sum()))
+    first = _first_outcomes(len(rows), labels)
+    never = np.full(len(rows), -1, dtype=np.int64)
+    delays = {
+        label.name: count_delays(first.get(label.name, never), known[attribution.outcome], label.window)
+        for attribution, label in rule.labels
+    }
+    return Examples(parts, len(rows) - mature, mature - int(kept.sum()), delays)
+
+
+def _first_outcomes(rows: int, labels: Sequence[pa.Table]) -> dict[str, npt.NDArray[np.int64]]:
+    """Of each label that has outcomes, microseconds to the first of each prediction; -1 without one."""
+    found = {}
+    for table in labels:
+        delays = np.full(rows, -1, dtype=np.int64)
+        delays[table.column(ROW).to_numpy()] = table.column(DELAY).to_numpy()
+        found.update(dict.fromkeys(table.column_names, delays))
+    return found
 
 
 def _label_columns(rows: int, labels: Sequence[pa.Table], rule: ExampleRule) -> dict[str, pa.Array]:
@@ -104,7 +126,7 @@ def _label_columns(rows: int, labels: Sequence[pa.Table], rule: ExampleRule) -> 
         places[table.column(ROW).to_numpy()] = np.arange(table.num_rows)
         found = pa.array(places, mask=places < 0)
         for name in table.column_names:
-            if name == ROW:
+            if name in (ROW, DELAY):
                 continue
             label = rules[name]
             values = table.column(name).combine_chunks().cast(label.type).take(found)

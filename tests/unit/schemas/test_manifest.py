@@ -34,6 +34,7 @@ DAY = DayManifest(
     rejected_examples=[RejectedExample(source="predictions", reason="malformed", path="logs/a.log.gz", offset=17, detail="cut")],
     splits={"train": {"rows": 1, "labels": {"clicked": {"values": {"true": 1}, "mean": 1.0, "deviation": float("nan")}}}},
     columns={"all": {"clicked": {"rows": 1, "missing": 0}}},
+    delays={"clicked": {"window": 86400.0, "bins": [[1.091, 1, 0], [43200.0, 0, 1]]}},
     example_schema=[{"name": "prediction_id", "type": "string", "nullable": False}],
     key=["prediction_id"],
     labels=["clicked"],
