@@ -107,12 +107,13 @@ def test_builds_by_other_keys_share_no_example(tmp_path):
 
 
 PUBLISHER = """
-import sys
+import os, sys
 from tests.support.at_rest import examples, publish_day
 root, day, build = sys.argv[1:]
 rows = examples({f"p{n}": build == "b" * 16 for n in range(50)})
 published = publish_day(root, rows, date=day, build=build, shards=2)
-print(published.version, published.is_new)
+print(published.version, published.is_new, flush=True)
+os._exit(0)  # as the command ends: Arrow's threads can abort a process that takes them down
 """
 
 
