@@ -62,6 +62,8 @@ class Source(Section):
     """How lines are wrapped: `json`, `fluentd`, `logstash`."""
     path: Names
     """Globs; `{date:%Y/%m/%d}` and `{hour}` expand for the build's day. Relative to the config file."""
+    lookaround: Duration = datetime.timedelta(0)
+    """How long before and after the time that a build needs its events may be delivered: so much further `{date}` and `{hour}` expand."""
     contract: str = Field(alias="schema")
     """The Avro schema (`.avsc`) of the record that a line yields. Relative to the config file."""
     key: Names

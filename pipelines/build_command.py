@@ -217,4 +217,5 @@ def summary_of(built: Built) -> dict[str, Any]:
         "published": built.published.is_new, "version": built.published.version, "parent": built.published.parent,
         "changes": built.published.changes if built.published.is_new else None, "path": built.root, "seconds": round(built.seconds, 3),
         **{name: manifest[name] for name in chosen},
+        "copies": [{name: file[name] for name in ("source", "path", "copy_of")} for file in manifest["inputs"] if "copy_of" in file],
     }  # fmt: skip

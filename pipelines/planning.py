@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.configs.load import Project
 from retrolabel.configs.model import Config, Outcome
 from retrolabel.schemas.errors import InputError
+from retrolabel.transforms.copies import without_copies
 from retrolabel.transforms.formats import FORMATS
 from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
 from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_bounds
@@ -26,7 +27,7 @@ from retrolabel.transforms.kernels.expressions import label_type, value_when_non
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan
-from retrolabel.transforms.read import compression_of
+from retrolabel.transforms.read import compression_of, fingerprint_of
 from retrolabel.transforms.storage import is_local, join
 
 SHARD_BYTES = 64 * 2**20
@@ -63,14 +64,15 @@ def plan_build(
     config, used = project.config, list(project.config.outcomes)
     begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
     ranges = ranges_of(config, date)
-    inputs = tuple(
-        file for name, dates in dates_of(project, date).items() for file in list_inputs(project, name, dates)
-    )
+    listed = {name: tuple(list_inputs(project, name, dates)) for name, dates in dates_of(project, date).items()}
+    parted = {name: without_copies(files) for name, files in listed.items()}
+    inputs = tuple(file for files, _ in parted.values() for file in files)
     declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in sorted(complete_until.items())}
     software = {package: version(package) for package in SOFTWARE}
     identity = {
         "config": project.raw, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
-        "inputs": [(file.source, file.name, file.size) for file in inputs], "complete_until": declared,
+        "inputs": [(file.source, file.name, file.size) for files in listed.values() for file in files],
+        "complete_until": declared,
     }  # fmt: skip
     attributions = tuple(attribution_of(project, name) for name in used)
     root = join(project.resolve(config.output.path), config.dataset)
@@ -88,6 +90,7 @@ def plan_build(
         ids={name: ids for name in used if (ids := config.outcomes[name].id)},
         complete_until=declared,
         max_rejected={name: project.source(name).max_rejected for name in (PREDICTIONS, *used)},
+        copies=tuple(copy for _, copies in parted.values() for copy in copies),
         output_format=config.output.format,
         manifest=_known_beforehand(project, date, software, attributions),
     ), inputs
@@ -105,7 +108,11 @@ def ranges_of(config: Config, date: datetime.date) -> dict[str, tuple[int, int]]
 
 def dates_of(project: Project, date: datetime.date) -> dict[str, list[datetime.date]]:
     """The days whose files each source is read from."""
-    return {name: _dates(*times, project.config.timezone) for name, times in ranges_of(project.config, date).items()}
+    dates = {}
+    for name, (begin, end) in ranges_of(project.config, date).items():
+        around = _micros(project.source(name).lookaround)
+        dates[name] = _dates(begin - around, end + around, project.config.timezone)
+    return dates
 
 
 def shards_for(inputs: Sequence[Input]) -> int:
@@ -220,15 +227,16 @@ def list_inputs(project: Project, name: str, dates: Sequence[datetime.date]) -> 
     patterns = [project.resolve(pattern) for pattern in expand(source.path, dates)]
     found = {}
     try:
-        for match in FileSystems.match(patterns):
-            found.update({file.path: file.size_in_bytes for file in match.metadata_list})
+        for pattern in patterns:  # one by one: each may be of another file system
+            for match in FileSystems.match([pattern]):
+                found.update({file.path: file for file in match.metadata_list})
     except (BeamIOError, ValueError) as error:
         raise InputError(f"{name}: cannot list {', '.join(patterns)}: {error}") from None
     if not found:
         looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in patterns[:5])
         raise InputError(f"{name}: no file matches\n  {looked}")
     for path in sorted(found):
-        yield Input(name, path, _name(path, project.directory), found[path], 0, found[path], _compression(path))
+        yield _input(name, found[path], project.directory)
 
 
 def expand(patterns: Iterable[str], dates: Sequence[datetime.date]) -> list[str]:
@@ -267,13 +275,19 @@ def _nearest(pattern: str) -> str:
     return folder or "."
 
 
-def _compression(path: str) -> str:
-    """By the first bytes for local files; by the name where a look costs a request."""
-    if is_local(path):
-        try:
-            with open(path, "rb") as file:
-                return compression_of(file.read(4))
-        except OSError as error:
-            raise InputError(f"cannot read {path!r}: {error.strerror}") from None
-    kinds = {CompressionTypes.GZIP: "gzip", CompressionTypes.BZIP2: "bzip2", CompressionTypes.ZSTD: "zstd"}
-    return kinds.get(CompressionTypes.detect_compression_type(path), "")
+def _input(source: str, file: FileMetadata, directory: str) -> Input:
+    """A whole file as it is now; how it is compressed is told by its first bytes, on object stores by its name, for a look is a download."""
+    path, kinds = (
+        file.path,
+        {CompressionTypes.GZIP: "gzip", CompressionTypes.BZIP2: "bzip2", CompressionTypes.ZSTD: "zstd"},
+    )
+    try:
+        size, fingerprint = fingerprint_of(path, file)
+        if is_local(path):
+            with open(path, "rb") as opened:
+                compression = compression_of(opened.read(4))
+        else:
+            compression = kinds.get(CompressionTypes.detect_compression_type(path), "")
+    except OSError as error:
+        raise InputError(f"cannot read {path!r}: {error.strerror}") from None
+    return Input(source, path, _name(path, directory), size, 0, size, compression, fingerprint)

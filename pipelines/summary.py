@@ -86,7 +86,7 @@ def balance(label: Mapping[str, Any], rows: int) -> str:
 
 def _source(name: str, manifest: DayManifest) -> Iterator[str]:
     counts = manifest.accounting[name]
-    files = [file for file in manifest.inputs if file.source == name]
+    files = [file for file in manifest.inputs if file.source == name and not file.copy_of]
     size = sum(file.bytes for file in files)
     yield f"  {name}: {counts.lines:,} lines in {len(files):,} {'file' if len(files) == 1 else 'files'}, {size_of(size)}"
     yield from (f"    {told}" for told in _flow(name, counts))
@@ -97,6 +97,9 @@ def _source(name: str, manifest: DayManifest) -> Iterator[str]:
     for file in files:
         if file.damaged:
             yield f"    damaged {file.path}: {printable(file.damaged)}; its {file.lines:,} readable lines were used"
+    for file in manifest.inputs:
+        if file.source == name and file.copy_of:
+            yield f"    counted once: {file.path} holds the same text as {file.copy_of}"
 
 
 def _flow(name: str, counts: SourceCounts) -> Iterator[str]:

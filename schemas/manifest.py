@@ -70,6 +70,8 @@ class InputFile(pydantic.BaseModel):
     lines: int
     damaged: str | None = None
     """Why it could not be read to its end, if so."""
+    copy_of: str | None = pydantic.Field(default=None, exclude_if=lambda other: other is None)
+    """The file of the source whose text is the same, and which was read in place of this one."""
 
 
 class PartFile(pydantic.BaseModel):

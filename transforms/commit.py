@@ -98,7 +98,10 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
     return DayManifest(
         **plan.manifest,
         shards=plan.shards,
-        inputs=[_input_file(source, name, found) for (source, name), found in sorted(blocks.items())],
+        inputs=sorted(
+            [*plan.copies, *(_input_file(source, name, found) for (source, name), found in blocks.items())],
+            key=lambda file: (file.source, file.path),
+        ),
         watermarks={name: _iso(latest.get(name)) for name in sorted(plan.sources) if name != PREDICTIONS},
         accounting={name: _counts(name, accounting[name], reasons[name]) for name in sorted(plan.sources)},
         rejected_examples=_rejected_examples(blocks),

@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from retrolabel.schemas.manifest import InputFile
 from retrolabel.transforms.kernels.attribution import AttributionRule
 from retrolabel.transforms.kernels.examples import ExampleRule
 from retrolabel.transforms.kernels.parse import LineReader
@@ -28,6 +29,8 @@ class Input(NamedTuple):
     stop: int
     compression: str
     """`gzip`, `bzip2`, `zstd`, or empty for plain text."""
+    fingerprint: str
+    """Of the file when it was listed: it must have the same one after it was read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +68,8 @@ class BuildPlan:
     complete_until: Mapping[str, int]
     """Of the outcomes whose log was declared complete, up to when, in microseconds of UTC."""
     max_rejected: Mapping[str, float]
+    copies: tuple[InputFile, ...]
+    """Files that are not read, because another one holds the same text."""
     output_format: str
     manifest: Mapping[str, Any]
     """What the manifest says that is known before the build."""

@@ -3,6 +3,7 @@
 import bz2
 import dataclasses
 import io
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Protocol
@@ -11,7 +12,7 @@ import apache_beam as beam
 import google_crc32c
 import msgspec
 import zstandard
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 from isal import igzip_lib, isal_zlib
 
@@ -20,6 +21,7 @@ from retrolabel.schemas.reject import KEPT_BYTES
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.plan import Input
 from retrolabel.transforms.progress import progress
+from retrolabel.transforms.storage import is_local
 
 BLOCK_BYTES = 8 * 2**20
 """Text of one block: larger ones cost page faults, smaller ones per-block work (measured: ARCHITECTURE.md)."""
@@ -30,7 +32,7 @@ MAX_LINE_BYTES = 10 * 2**20
 _PIECE = 2**20
 _ZSTD_PIECE = 4096
 _BOM = b"\xef\xbb\xbf"
-_DAMAGE: Any = (EOFError, OSError, zlib.error, isal_zlib.error, zstandard.ZstdError)
+DAMAGE: Any = (EOFError, OSError, zlib.error, isal_zlib.error, zstandard.ZstdError)
 
 
 class Readable(Protocol):
@@ -56,7 +58,7 @@ def blocks_of(stretch: Input) -> Iterator[Block]:
     what is known of the whole file, and why nothing more could be read if it is damaged.
 
     Raises:
-        InputError: the file is not there, or is shorter than when it was listed.
+        InputError: the file is not there, or is not the one that was listed.
     """
     try:
         with FileSystems.open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
@@ -65,14 +67,52 @@ def blocks_of(stretch: Input) -> Iterator[Block]:
             ):
                 progress.add("reading", bytes=block.raw_bytes)
                 yield block
+        check_unchanged(stretch)
     except (beam.io.filesystem.BeamIOError, FileNotFoundError) as error:
         raise InputError(f"cannot read {stretch.name!r}, which was there when the build began: {error}") from None
+
+
+def fingerprint_of(path: str, listed: FileMetadata | None = None) -> tuple[int, str]:
+    """The size of a file, and what changes when it is written to or replaced: size, time of modification, a local file's number.
+
+    Args:
+        path: of the file.
+        listed: what a listing just said of it, which saves a request on object stores.
+
+    Raises:
+        FileNotFoundError, BeamIOError: it is not there.
+    """
+    if is_local(path):
+        status = os.stat(path)
+        return status.st_size, f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+    found = listed or FileSystems.get_filesystem(path).metadata(path)
+    return found.size_in_bytes, f"{found.size_in_bytes} {found.last_updated_in_seconds}"
+
+
+def check_unchanged(file: Input) -> None:
+    """Checks, after a file was read, that it is still the one that was listed.
+
+    Raises:
+        InputError: it was written to, replaced or removed.
+    """
+    size, fingerprint = fingerprint_of(file.path)
+    if fingerprint != file.fingerprint:
+        how = (
+            f"{file.size:,} bytes when it was listed, {size:,} now"
+            if size != file.size
+            else "its content was written anew"
+        )
+        raise InputError(
+            f"{file.name!r} changed while the build read it ({how}): nothing was published. A file that is still written to, or is "
+            "just being rotated, is not ready: build again when it is complete, or name only complete files in 'path'"
+        )
 
 
 def _plain_block(stretch: Input, stored: BinaryIO) -> Block:
     begin = _first_line(stretch.start, stored)
     data = stored.read(stretch.stop - begin) if begin < stretch.stop else b""
     if len(data) < stretch.stop - begin:
+        check_unchanged(stretch)
         raise InputError(f"{stretch.name!r} became shorter while it was read; is it still being written or rotated?")
     skipped: tuple[tuple[int, int, bytes], ...] = ()
     length, checksum = len(data), google_crc32c.value(data)
@@ -109,8 +149,8 @@ def _first_line(start: int, stored: BinaryIO) -> int:
 
 
 def _compressed_blocks(stretch: Input, stored: BinaryIO) -> Iterator[Block]:
-    source = _Checksummed(stored)
-    pieces = _Whole(_decompressed(source, stretch.compression))
+    source = Checksummed(stored)
+    pieces = Whole(_decompressed(source, stretch.compression))
     offset, pending = 0, b""
     while True:
         data = pending + pieces.read(BLOCK_BYTES)
@@ -134,11 +174,12 @@ def _compressed_blocks(stretch: Input, stored: BinaryIO) -> Iterator[Block]:
         offset, pending = offset + end, data[end:]
     for _ in iter(lambda: source.read(2**20), b""):
         pass  # what a decompressor leaves unread is part of the file and of its checksum
-    if pieces.damage is None and source.length != stretch.size:
-        raise InputError(
-            f"{stretch.name!r} changed while it was read: {source.length:,} bytes, {stretch.size:,} when it was listed"
-        )
     yield Block(stretch.source, stretch.name, offset, pending, (), 0, source.length, source.checksum, pieces.damage)
+
+
+def text_of(stored: Readable, compression: str) -> Iterator[bytes]:
+    """The text of a file in pieces of a bounded size."""
+    return _decompressed(stored, compression) if compression else _plain_pieces(stored)
 
 
 def sample_lines(path: str, count: int) -> list[bytes]:
@@ -146,13 +187,13 @@ def sample_lines(path: str, count: int) -> list[bytes]:
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
         compression = compression_of(stored.read(4))
         stored.seek(0)
-        data = _Whole(_decompressed(stored, compression) if compression else _plain_pieces(stored)).read(BLOCK_BYTES)
+        data = Whole(text_of(stored, compression)).read(BLOCK_BYTES)
     data = data.removeprefix(_BOM)
     whole = data if len(data) < BLOCK_BYTES else data[: data.rfind(b"\n") + 1]
     return [line for line in whole.split(b"\n") if line.strip()][:count]
 
 
-class _Checksummed(io.RawIOBase):
+class Checksummed(io.RawIOBase):
     """Keeps count and checksum of what is read through it."""
 
     def __init__(self, stored: BinaryIO) -> None:
@@ -175,7 +216,7 @@ class _Checksummed(io.RawIOBase):
         return len(data)
 
 
-class _Whole:
+class Whole:
     """Reads full pieces, and takes damage for the end, remembering it."""
 
     def __init__(self, source: Iterator[bytes]) -> None:
@@ -188,7 +229,7 @@ class _Whole:
         while length < size and self.damage is None:
             try:
                 piece = next(self._source, b"")
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 self.damage = f"{type(error).__name__}: {error}"
                 break
             if not piece:

@@ -21,8 +21,10 @@ def is_unchanged(plan: BuildPlan, inputs: Sequence[Input], head: VersionRecord) 
     if built is None or not built.startswith(f"{plan.folder}/"):
         return False
     known = {(file.source, file.path): file.crc32c for file in read_day_manifest(plan.root, built).inputs}
-    return len(known) == len(inputs) and all(
-        known.get((file.source, file.name)) == _checksum(file.path) for file in inputs
+    return (
+        len(known) == len(inputs) + len(plan.copies)
+        and all(known.get((file.source, file.path)) == file.crc32c for file in plan.copies)
+        and all(known.get((file.source, file.name)) == _checksum(file.path) for file in inputs)
     )
 
 

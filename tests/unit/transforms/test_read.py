@@ -14,7 +14,7 @@ from retrolabel.schemas.errors import InputError
 from retrolabel.transforms import read
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.plan import Input
-from retrolabel.transforms.read import blocks_of, compression_of, stretches_of
+from retrolabel.transforms.read import blocks_of, compression_of, fingerprint_of, stretches_of
 
 COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "zstd": zstandard.ZstdCompressor().compress, "": bytes}
 
@@ -22,7 +22,7 @@ COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "zstd": zstandard.Zstd
 def as_input(path, size=None) -> Input:
     data = path.read_bytes()
     size = len(data) if size is None else size
-    return Input("s", str(path), path.name, size, 0, size, compression_of(data[:4]))
+    return Input("s", str(path), path.name, size, 0, size, compression_of(data[:4]), fingerprint_of(str(path))[1])
 
 
 def read_all(path):

@@ -1,0 +1,118 @@
+"""Logs as they are delivered: files rotated and compressed, written to while they are read, events in the file of another day."""
+
+import datetime
+import gzip
+import json
+import os
+
+import pytest
+
+from retrolabel.pipelines.build_command import build_day, run_pipeline
+from retrolabel.pipelines.check_command import check_project
+from retrolabel.pipelines.planning import plan_build
+from retrolabel.pipelines.runner import choose_runner
+from retrolabel.schemas.errors import InputError
+from tests.end_to_end.test_versions import run
+from tests.support.messy import TIMESTAMP
+
+DATE = datetime.date(2026, 11, 20)
+
+CONFIG = """\
+dataset: shoes
+predictions: {format: json, path: "serving/*.log*", schema: event.avsc, key: id, time: at}
+outcomes:
+  click: {format: json, path: "clicks/*.log*", schema: event.avsc, key: id, time: at}
+labels:
+  clicked: {outcome: click, window: 1h, value: any}
+"""
+
+
+def lines(*hours: float, day: int = 20) -> str:
+    start = datetime.datetime(2026, 11, day, tzinfo=datetime.UTC)
+    moments = [start + datetime.timedelta(hours=hour) for hour in hours]
+    return "".join(json.dumps({"at": moment.isoformat(), "id": f"{moment:%d%H%M}"}) + "\n" for moment in moments)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    fields = [{"name": "at", "type": TIMESTAMP}, {"name": "id", "type": "string"}]
+    (tmp_path / "event.avsc").write_text(json.dumps({"type": "record", "name": "Event", "fields": fields}))
+    (tmp_path / "shoes.yaml").write_text(CONFIG)
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "clicks").mkdir()
+    (tmp_path / "serving/app.log").write_text(lines(2, 3, 4))
+    (tmp_path / "clicks/app.log").write_text(lines(2.5, 3, 30))
+    return tmp_path
+
+
+def build(shop):
+    return build_day(check_project(str(shop / "shoes.yaml")), DATE, {}, choose_runner([]))
+
+
+def test_a_rotated_file_and_its_compressed_copy_count_once_and_are_told(shop):
+    (shop / "serving/app.log.1").write_text(lines(0, 1))
+    (shop / "serving/app.log.1.gz").write_bytes(gzip.compress(lines(0, 1).encode()))
+    told = run("build", str(shop / "shoes.yaml"), "--date", str(DATE))
+    assert "predictions: 5 lines in 2 files" in told
+    assert "counted once: serving/app.log.1.gz holds the same text as serving/app.log.1" in told
+    assert "0 duplicate + 5 unique" in told
+    again = json.loads(run("build", str(shop / "shoes.yaml"), "--date", str(DATE), "--json"))
+    assert not again["published"]
+    assert again["copies"] == [
+        {"source": "predictions", "path": "serving/app.log.1.gz", "copy_of": "serving/app.log.1"}
+    ]
+
+
+def test_a_copy_is_in_the_manifest_with_its_checksum_and_no_lines(shop):
+    (shop / "serving/old.gz").unlink(missing_ok=True)
+    (shop / "serving/app.log.gz").write_bytes(gzip.compress((shop / "serving/app.log").read_bytes()))
+    first = build(shop).manifest
+    assert [(file.path, file.lines, file.copy_of) for file in first.inputs if file.source == "predictions"] == [
+        ("serving/app.log", 3, None), ("serving/app.log.gz", 0, "serving/app.log"),
+    ]  # fmt: skip
+    (shop / "serving/app.log.gz").write_bytes(gzip.compress(lines(5).encode()))
+    assert build(shop).manifest.accounting["predictions"].unique == 4, "the copy has become a file of its own"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("change", ["grown", "replaced", "touched", "removed"])
+def test_a_file_that_changes_during_the_build_is_told_and_nothing_is_published(shop, change, packed):
+    log = shop / "serving/app.log"
+    content = log.read_bytes()
+    log.write_bytes(gzip.compress(content) if packed else content)
+    project = check_project(str(shop / "shoes.yaml"))
+    plan, inputs = plan_build(project, DATE, {}, in_process=True)
+    stored = log.read_bytes()
+    if change == "grown":
+        log.write_bytes(stored + stored)
+    elif change == "replaced":
+        (shop / "new").write_bytes(stored)
+        os.utime(shop / "new", ns=(log.stat().st_atime_ns, log.stat().st_mtime_ns))
+        os.replace(shop / "new", log)
+    elif change == "touched":
+        os.utime(log, ns=(0, log.stat().st_mtime_ns + 1))
+    else:
+        log.unlink()
+    told = (
+        "which was there when the build began"
+        if change == "removed"
+        else "'serving/app.log' changed while the build read it"
+    )
+    with pytest.raises(InputError, match=told):
+        run_pipeline(plan, inputs, choose_runner([]))
+    assert not list((shop / "datasets").rglob("*.json"))
+
+
+def test_lookaround_finds_events_in_the_files_of_other_days(shop):
+    config = CONFIG.replace("serving/*.log*", "serving/{date:%Y-%m-%d}.log")
+    (shop / "serving/2026-11-20.log").write_text(lines(1, 2, 23))
+    (shop / "serving/2026-11-21.log").write_text(lines(23.9) + lines(1, day=21))
+    (shop / "shoes.yaml").write_text(config)
+    assert build(shop).manifest.accounting["predictions"].unique == 3
+    (shop / "shoes.yaml").write_text(
+        config.replace(
+            "schema: event.avsc, key: id, time: at}", "schema: event.avsc, key: id, time: at, lookaround: 2h}", 1
+        )
+    )
+    counts = build(shop).manifest.accounting["predictions"]
+    assert (counts.lines, counts.unique, counts.out_of_range) == (5, 4, 1)
