@@ -14,7 +14,19 @@ from typing import Any
 import pydantic
 import yaml
 
-from retrolabel.configs.model import Config, Label, Outcome, Output, Privacy, Sample, Source, Split
+from retrolabel.configs.model import (
+    OPERATIONAL,
+    Config,
+    Label,
+    Outcome,
+    Output,
+    Privacy,
+    Retention,
+    Sample,
+    Schedule,
+    Source,
+    Split,
+)
 from retrolabel.schemas.contract import Contract, Field, contract_of
 from retrolabel.schemas.errors import ConfigError, Problem
 
@@ -46,6 +58,16 @@ class Project:
     contract_texts: Mapping[str, Any]
     """The Avro schemas themselves."""
     places: Mapping[KeyPath, Place]
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What decides the content of the dataset, as written."""
+        return {key: value for key, value in self.raw.items() if key not in OPERATIONAL}
+
+    @property
+    def root(self) -> str:
+        """The folder of the dataset."""
+        return f"{self.resolve(self.config.output.path).rstrip('/')}/{self.config.dataset}"
 
     @property
     def directory(self) -> str:
@@ -223,6 +245,7 @@ def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
 
 _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy,
+    "schedule": Schedule, "retention": Retention,
 }  # fmt: skip
 
 

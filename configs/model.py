@@ -138,6 +138,32 @@ class Privacy(Section):
     """Whether the text of a rejected line is kept beside its place and reason."""
 
 
+class Schedule(Section):
+    """Which days `retrolabel run` builds, and when; nothing here changes what a build publishes."""
+
+    since: datetime.date | None = None
+    """The first day; by default the first that the predictions' files, or versions, are of."""
+    lag: Duration = datetime.timedelta(0)
+    """A day is due this long after it has ended in the config's timezone."""
+    late: Duration = datetime.timedelta(days=7)
+    """For so long after the last window of a day has closed, a change of its files makes it built again."""
+    wait: Duration = datetime.timedelta(0)
+    """How long to wait for the data of a day that is due."""
+    parallel: int = Field(default=1, ge=1)
+    """How many days are built at once, the oldest first."""
+
+
+class Retention(Section):
+    """What `retrolabel run` keeps."""
+
+    days: int | None = Field(default=None, ge=1)
+    """New versions hold so many days, counted back from the newest; all by default."""
+    versions: int | None = Field(default=None, ge=1)
+    """So many of the newest versions stay readable, and those that were the newest within the last day; all by default."""
+    pinned: tuple[int, ...] = ()
+    """Versions that stay whatever comes."""
+
+
 class Config(Section):
     """One dataset, from logs to labelled examples."""
 
@@ -151,3 +177,9 @@ class Config(Section):
     sample: Sample | None = None
     output: Output = Output()
     privacy: Privacy = Privacy()
+    schedule: Schedule = Schedule()
+    retention: Retention = Retention()
+
+
+OPERATIONAL = ("schedule", "retention")
+"""Sections that say when and where things happen, and nothing about what is published: no part of a build's identity or manifest."""

@@ -25,9 +25,9 @@ from retrolabel.pipelines.runner import Runner, choose_runner
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
 from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError
-from retrolabel.schemas.manifest import DayManifest
+from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms.dataset import head_version, read_day_manifest
-from retrolabel.transforms.plan import BuildPlan, Input
+from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.publish import Published
 from retrolabel.transforms.read import stretches_of
@@ -47,8 +47,9 @@ class Built:
 
 
 def build_day(
-    project: Project, date: datetime.date, complete_until: Mapping[str, datetime.datetime], runner: Runner
-) -> Built:
+    project: Project, date: datetime.date, complete_until: Mapping[str, datetime.datetime], runner: Runner, *,
+    may_shrink: bool = True,
+) -> Built:  # fmt: skip
     """Builds and publishes one day; does nothing if nothing changed since its last build.
 
     Args:
@@ -56,6 +57,7 @@ def build_day(
         date: the day, in the config's timezone.
         complete_until: of outcomes whose log is declared complete, up to when.
         runner: where the pipeline runs.
+        may_shrink: whether the day may have fewer predictions than it had when the same config last built it.
 
     Raises:
         RetrolabelError: nothing was published, for a reason that the text says.
@@ -66,12 +68,24 @@ def build_day(
     if head is not None and is_unchanged(plan, inputs, head):
         manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
         return Built(Published(head.version, head.parent, False, None), manifest, plan.root, time.monotonic() - started)
+    if not may_shrink:
+        plan = dataclasses.replace(plan, at_least=_predictions_before(plan, head))
     progress.reset()
     progress.add("reading", total_bytes=sum(file.size for file in inputs), all_shards=plan.shards)
     with _cleared(plan), _told_plainly():
         run_pipeline(plan, inputs, runner)
     published, manifest = _what_was_published(plan, head.version if head else 0)
     return Built(published, manifest, plan.root, time.monotonic() - started)
+
+
+def _predictions_before(plan: BuildPlan, head: VersionRecord | None) -> int:
+    """How many unique predictions the day had when it was last built from the same config."""
+    path = head.days.get(plan.date.isoformat()) if head else None
+    if path is None:
+        return 0
+    manifest = read_day_manifest(plan.root, path)
+    same = all(plan.manifest[name] == getattr(manifest, name) for name in ("config", "contracts"))
+    return manifest.accounting[PREDICTIONS].unique if same else 0
 
 
 def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> None:

@@ -13,10 +13,12 @@ from retrolabel.schemas.errors import RetrolabelError
 
 COMMANDS = {
     "build": "Build a day of a dataset and publish it as a new version.",
+    "run": "Build whatever days need it: the daily command of a scheduler.",
     "init": "Look at logs, and write a config and contracts for them.",
     "check": "Check a config, its contracts, SQL and paths; report every problem at once.",
     "explain": "Show the steps of a build and its SQL.",
     "show": "Show what is in a version of a dataset.",
+    "status": "Show the calendar of days: version, maturity, what is odd, age.",
     "versions": "List the versions of a dataset.",
     "rejects": "List the lines that were rejected, with reasons.",
     "gc": "Remove what killed builds left.",

@@ -41,6 +41,17 @@ def unlisted(root: str, older_than: float) -> dict[str, int]:
     }
 
 
+def sweep(root: str, older_than: float, *, dry_run: bool = False) -> dict[str, int]:
+    """Removes what `unlisted` finds, and the folders that are empty then; gives what was, or would be, removed."""
+    found = unlisted(root, older_than)
+    if not dry_run:
+        for path in sorted(found):
+            storage.delete(storage.join(root, path))
+        for folder in {path.partition("/")[0] for path in found} - {"_versions"}:
+            storage.remove_empty_folders(storage.join(root, folder))
+    return found
+
+
 def _listed(root: str) -> set[str]:
     """Every file that any version lists."""
     manifests = {path for number in version_numbers(root) for path in read_version(root, number).days.values()}
@@ -80,12 +91,7 @@ def command(dataset: str, older_than: float, dry_run: bool) -> None:
       retrolabel gc datasets/shoes_ctr --older-than 2h
     """
     root, _ = split_name(dataset)
-    found = unlisted(root, older_than)
+    found = sweep(root, older_than, dry_run=dry_run)
     for path in sorted(found):
         click.echo(f"{'would remove' if dry_run else 'removed'} {path} ({found[path]:,} bytes)")
-        if not dry_run:
-            storage.delete(storage.join(root, path))
-    if not dry_run:
-        for folder in {"/".join(path.split("/")[:2]) for path in found if not path.startswith("_versions/")}:
-            storage.remove_empty_folders(storage.join(root, folder))
     click.echo(f"{len(found):,} files, {sum(found.values()):,} bytes")

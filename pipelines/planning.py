@@ -28,7 +28,7 @@ from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan
 from retrolabel.transforms.read import compression_of, fingerprint_of
-from retrolabel.transforms.storage import is_local, join
+from retrolabel.transforms.storage import is_local
 
 SHARD_BYTES = 64 * 2**20
 """Text whose rows one shard should hold: two shards a core stay below a few hundred megabytes (measured: ARCHITECTURE.md)."""
@@ -70,12 +70,12 @@ def plan_build(
     declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in sorted(complete_until.items())}
     software = {package: version(package) for package in SOFTWARE}
     identity = {
-        "config": project.raw, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
+        "config": project.recipe, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
         "inputs": [(file.source, file.name, file.size) for files in listed.values() for file in files],
         "complete_until": declared,
     }  # fmt: skip
     attributions = tuple(attribution_of(project, name) for name in used)
-    root = join(project.resolve(config.output.path), config.dataset)
+    root = project.root
     return BuildPlan(
         dataset=config.dataset,
         root=root,
@@ -92,6 +92,8 @@ def plan_build(
         max_rejected={name: project.source(name).max_rejected for name in (PREDICTIONS, *used)},
         copies=tuple(copy for _, copies in parted.values() for copy in copies),
         output_format=config.output.format,
+        keep_days=config.retention.days,
+        at_least=0,
         manifest=_known_beforehand(project, date, software, attributions),
     ), inputs
 
@@ -208,7 +210,7 @@ def _known_beforehand(
     if config.sample:
         schema.append({"name": "weight", "type": "double", "nullable": False})
     return {
-        "dataset": config.dataset, "date": date.isoformat(), "timezone": config.timezone, "config": project.raw,
+        "dataset": config.dataset, "date": date.isoformat(), "timezone": config.timezone, "config": project.recipe,
         "contracts": dict(project.contract_texts), "software": dict(software), "key": list(config.predictions.key),
         "labels": list(config.labels), "example_schema": schema,
     }  # fmt: skip

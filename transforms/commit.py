@@ -65,7 +65,7 @@ class CommitVersion(beam.PTransform):
         progress.add("committing")
         manifest = manifest_of(self.plan, [tally.decode(encoded) for encoded in gathered[1]])
         check(manifest, self.plan)
-        published = publish(self.plan.root, manifest, self.plan.folder)
+        published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
 
 
@@ -158,6 +158,12 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
     if rows != manifest.accounting[PREDICTIONS].examples:
         problems.append(
             f"the part files hold {rows:,} rows, {manifest.accounting[PREDICTIONS].examples:,} examples were made"
+        )
+    if manifest.accounting[PREDICTIONS].unique < plan.at_least:
+        problems.append(
+            f"{manifest.date} had {plan.at_least:,} predictions when it was last built, and has "
+            f"{manifest.accounting[PREDICTIONS].unique:,} now: are its logs being deleted already? "
+            "`retrolabel build` publishes it all the same"
         )
     if problems:
         raise ValidationError("nothing was published.\n  " + "\n  ".join(problems))

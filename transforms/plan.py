@@ -71,6 +71,10 @@ class BuildPlan:
     copies: tuple[InputFile, ...]
     """Files that are not read, because another one holds the same text."""
     output_format: str
+    keep_days: int | None
+    """How many days, counted back from the newest, the version holds; None for all."""
+    at_least: int
+    """How many unique predictions there must be for the build to be published."""
     manifest: Mapping[str, Any]
     """What the manifest says that is known before the build."""
 

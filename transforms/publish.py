@@ -1,6 +1,7 @@
 """The commit: a version exists when its record does, and its record is created in one step, last of all."""
 
 import dataclasses
+import datetime
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +28,7 @@ class Published:
     """How the day differs from its previous build; None for its first."""
 
 
-def publish(root: str, manifest: DayManifest, folder: str) -> Published:
+def publish(root: str, manifest: DayManifest, folder: str, keep_days: int | None = None) -> Published:
     """Commits a day's build as the next version of the dataset, unless the newest has it already.
 
     Any number of builds may do so at once: the number of a version is taken by whoever creates its record, and the others look
@@ -37,6 +38,7 @@ def publish(root: str, manifest: DayManifest, folder: str) -> Published:
         root: the dataset's folder.
         manifest: of the day; its files are stored.
         folder: of the build, relative to the root.
+        keep_days: how many days the version holds beside this one, counted back from the newest; all by default.
 
     Raises:
         IntegrityError: a file of the manifest is not there.
@@ -65,10 +67,18 @@ def publish(root: str, manifest: DayManifest, folder: str) -> Published:
             parent=head.version if head else None,
             date=manifest.date,
             changes=changes,
-            days={**days, manifest.date: path},
+            days=_newest({**days, manifest.date: path}, keep_days) | {manifest.date: path},
         )
         if storage.create_if_absent(storage.join(root, record_path(record.version)), record.to_json().encode()):
             return Published(record.version, record.parent, True, changes)
+
+
+def _newest(days: dict[str, str], count: int | None) -> dict[str, str]:
+    """The days that lie within so many calendar days of the newest."""
+    if count is None:
+        return days
+    first = datetime.date.fromisoformat(max(days)) - datetime.timedelta(days=count - 1)
+    return {day: path for day, path in days.items() if day >= first.isoformat()}
 
 
 def changes_between(root: str, before: DayManifest, after: DayManifest) -> dict[str, Any]:

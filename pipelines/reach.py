@@ -1,0 +1,56 @@
+"""From when to when the predictions' log goes, by its first and last lines: for files whose names tell no day."""
+
+import datetime
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retrolabel.configs.load import Project
+from retrolabel.pipelines.planning import list_inputs
+from retrolabel.schemas.errors import InputError
+from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.kernels.lines import Block
+from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.plan import PREDICTIONS, Input
+from retrolabel.transforms.read import blocks_of
+
+_ANY_DAY = datetime.date(1970, 1, 1)  # the patterns name none
+_ENOUGH = 256 * 1024
+"""Bytes of lines at either end of a plain file: a clock of the log may run back by as much unseen."""
+
+
+def time_span(project: Project) -> tuple[int, int] | None:
+    """The first and the last event time at the ends of the predictions' files, in microseconds of UTC; None without any.
+
+    Plain files are read at both ends; of compressed ones the first block, and that file whole whose first block is the latest.
+    """
+    try:
+        files = list(list_inputs(project, PREDICTIONS, [_ANY_DAY]))
+    except InputError:
+        return None
+    source = project.config.predictions
+    reader = LineReader(PREDICTIONS, FORMATS[source.format], project.contracts[PREDICTIONS], source.timezone)
+    spans, packed = [], []
+    for file in files:
+        if file.compression:
+            if span := _span(reader, source.time, next(iter(blocks_of(file)))):
+                packed.append((span, file))
+        else:
+            spans += [span for block in _ends_of(file) if (span := _span(reader, source.time, block))]
+    if packed:
+        spans += [span for span, _ in packed]
+        latest = max(packed, key=lambda found: found[0])[1]
+        spans += [span for block in blocks_of(latest) if (span := _span(reader, source.time, block))]
+    return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
+
+
+def _ends_of(file: Input) -> Iterator[Block]:
+    yield from blocks_of(file._replace(stop=min(file.size, _ENOUGH)))
+    if file.size > _ENOUGH:
+        yield from blocks_of(file._replace(start=file.size - _ENOUGH))
+
+
+def _span(reader: LineReader, time: str, block: Block) -> tuple[int, int] | None:
+    times = pc.min_max(reader.parse(block).table.column(time).cast(pa.int64())).as_py()
+    return (times["min"], times["max"]) if times["min"] is not None else None
