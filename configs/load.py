@@ -17,6 +17,7 @@ import yaml
 from retrolabel.configs.model import (
     OPERATIONAL,
     Config,
+    FreshnessRule,
     Label,
     Outcome,
     Output,
@@ -252,6 +253,8 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
 def _section_of(keys: KeyPath) -> type[pydantic.BaseModel]:
     if keys and keys[0] in ("outcomes", "labels") and len(keys) >= 2:
         return Outcome if keys[0] == "outcomes" else Label
+    if keys and keys[0] == "freshness":
+        return FreshnessRule
     return _SECTIONS.get(str(keys[0]), Config) if keys else Config
 
 
@@ -368,6 +371,12 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
     for name in config.outcomes:
         if not any(label.outcome == name for label in config.labels.values()):
             add(("outcomes", name), "no label uses this outcome; add one under 'labels', or remove it")
+    for name in config.freshness:
+        if name != PREDICTIONS and name not in config.outcomes:
+            add(
+                ("freshness", name),
+                f"no source is called {name!r}. {nearest_name(name, [PREDICTIONS, *config.outcomes])}",
+            )
     if config.split:
         _check_split(config, contracts.get(PREDICTIONS), add)
 

@@ -164,6 +164,17 @@ class Retention(Section):
     """Versions that stay whatever comes."""
 
 
+class FreshnessRule(Section):
+    """What `retrolabel freshness` and a build that waits expect of a source; what is not set is not judged."""
+
+    max_delay: Duration | None = None
+    """How far its last event may be behind."""
+    max_gap: Duration | None = None
+    """How long no event at all may come within the day."""
+    min_volume: float | None = Field(default=None, gt=0)
+    """The least share of the usual volume of an hour: of the median of the same hour of the earlier days."""
+
+
 class Config(Section):
     """One dataset, from logs to labelled examples."""
 
@@ -179,7 +190,9 @@ class Config(Section):
     privacy: Privacy = Privacy()
     schedule: Schedule = Schedule()
     retention: Retention = Retention()
+    freshness: dict[str, FreshnessRule] = {}
+    """Rules for `predictions` and for outcomes, by name."""
 
 
-OPERATIONAL = ("schedule", "retention")
+OPERATIONAL = ("schedule", "retention", "freshness")
 """Sections that say when and where things happen, and nothing about what is published: no part of a build's identity or manifest."""

@@ -18,8 +18,10 @@ import apache_beam as beam
 import click
 
 from retrolabel.configs.load import Project
+from retrolabel.configs.model import parse_duration
 from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
+from retrolabel.pipelines.freshness import wait_until_fresh
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import Runner, choose_runner
 from retrolabel.pipelines.show_progress import show_progress
@@ -147,6 +149,14 @@ def parse_date(_: click.Context, __: click.Parameter, value: str | None) -> date
         raise click.BadParameter(f"expected a date such as 2026-11-20, got {value!r}") from None
 
 
+def parse_patience(_: click.Context, __: click.Parameter, value: str | None) -> datetime.timedelta | None:
+    """A click callback for durations."""
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def parse_complete_until(texts: Sequence[str], project: Project) -> dict[str, datetime.datetime]:
     """Reads `TIME`, for every outcome, or `NAME=TIME`."""
     moments = {}
@@ -185,13 +195,20 @@ def _days(date: datetime.date | None, first: datetime.date | None, last: datetim
     "--outcomes-complete-until", "complete", multiple=True, metavar="[OUTCOME=]TIME",
     help="The outcome logs are complete up to TIME. Default: the latest time in the log of each.",
 )  # fmt: skip
+@click.option(
+    "--wait-for",
+    "patience",
+    callback=parse_patience,
+    metavar="DURATION",
+    help="Wait so long, such as 2h, for the config's freshness rules to hold.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, a line a day.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="How progress is written to stderr."
 )
 def command(
     config: str, beam_options: tuple[str, ...], date: datetime.date | None, first: datetime.date | None, last: datetime.date | None,
-    complete: tuple[str, ...], as_json: bool, log_format: str,
+    complete: tuple[str, ...], patience: datetime.timedelta | None, as_json: bool, log_format: str,
 ) -> None:  # fmt: skip
     """Build a day of the dataset that CONFIG describes, and publish it as a new version.
 
@@ -202,18 +219,21 @@ def command(
       retrolabel build shoes.yaml --date 2026-11-20
       retrolabel build shoes.yaml --from 2026-11-01 --to 2026-11-20
       retrolabel build shoes.yaml --date 2026-11-20 --outcomes-complete-until click=2026-11-22T00:00:00Z
+      retrolabel build shoes.yaml --date 2026-11-20 --wait-for 2h
       retrolabel build shoes.yaml --date 2026-11-20 -- --runner DataflowRunner --project shop --region europe-west1 \\
           --temp_location gs://shop/tmp
 
     \b
     Exit codes: 0 published, or nothing to change; 2 the config is wrong; 3 the result may not be published;
-    4 input is missing or changed; 6 stored data is damaged; 7 storage is full or refuses.
+    4 input is missing, changed or not fresh; 6 stored data is damaged; 7 storage is full or refuses.
     """
     days = _days(date, first, last)
     project = check_project(config)
     runner = choose_runner(beam_options)
     declared = parse_complete_until(complete, project)
     for day in days:
+        if patience is not None:
+            wait_until_fresh(project, day, patience)
         with show_progress(day, log_format):
             built = build_day(project, day, declared, runner)
         click.echo(

@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "Build whatever days need it: the daily command of a scheduler.",
     "init": "Look at logs, and write a config and contracts for them.",
     "check": "Check a config, its contracts, SQL and paths; report every problem at once.",
+    "freshness": "Show how fresh the logs are, and whether they hold what is usual.",
     "explain": "Show the steps of a build and its SQL.",
     "show": "Show what is in a version of a dataset.",
     "status": "Show the calendar of days: version, maturity, what is odd, age.",

@@ -83,7 +83,7 @@ def plan_build(
         build=hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16],
         spill=spill_folder(root) if in_process else None,
         shards=shards_for(inputs),
-        sources={name: _source_plan(project, name, *ranges[name]) for name in (PREDICTIONS, *used)},
+        sources={name: source_plan(project, name, *ranges[name]) for name in (PREDICTIONS, *used)},
         examples=_example_rule(config, attributions, begin, end),
         label_order=tuple(config.labels),
         prediction_order=_prediction_order(project, attributions),
@@ -113,7 +113,7 @@ def dates_of(project: Project, date: datetime.date) -> dict[str, list[datetime.d
     dates = {}
     for name, (begin, end) in ranges_of(project.config, date).items():
         around = _micros(project.source(name).lookaround)
-        dates[name] = _dates(begin - around, end + around, project.config.timezone)
+        dates[name] = days_between(begin - around, end + around, project.config.timezone)
     return dates
 
 
@@ -136,7 +136,8 @@ def _micros(duration: datetime.timedelta) -> int:
     return duration // _MICROSECOND
 
 
-def _source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan:
+def source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan:
+    """How the blocks of a source are read, for events from a moment up to another, in microseconds of UTC."""
     source = project.source(name)
     keep = project.config.privacy.rejected_lines == "keep"
     reader = LineReader(name, FORMATS[source.format], project.contracts[name], source.timezone, keep)
@@ -252,7 +253,7 @@ def expand(patterns: Iterable[str], dates: Sequence[datetime.date]) -> list[str]
     return list(filled)
 
 
-def _dates(begin: int, end: int, timezone: str) -> list[datetime.date]:
+def days_between(begin: int, end: int, timezone: str) -> list[datetime.date]:
     """The days that a range touches, by the config's calendar and by that of UTC: file names follow either."""
     days: set[datetime.date] = set()
     for zone in (datetime.UTC, zoneinfo.ZoneInfo(timezone)):
@@ -284,7 +285,7 @@ def _input(source: str, file: FileMetadata, directory: str) -> Input:
         {CompressionTypes.GZIP: "gzip", CompressionTypes.BZIP2: "bzip2", CompressionTypes.ZSTD: "zstd"},
     )
     try:
-        size, fingerprint = fingerprint_of(path, file)
+        fingerprint = fingerprint_of(path, file)
         if is_local(path):
             with open(path, "rb") as opened:
                 compression = compression_of(opened.read(4))
@@ -292,4 +293,4 @@ def _input(source: str, file: FileMetadata, directory: str) -> Input:
             compression = kinds.get(CompressionTypes.detect_compression_type(path), "")
     except OSError as error:
         raise InputError(f"cannot read {path!r}: {error.strerror}") from None
-    return Input(source, path, _name(path, directory), size, 0, size, compression, fingerprint)
+    return Input(source, path, _name(path, directory), fingerprint.size, 0, fingerprint.size, compression, fingerprint)

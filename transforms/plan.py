@@ -15,6 +15,16 @@ PREDICTIONS = "predictions"
 """The name of the source of predictions, beside the names of the outcomes."""
 
 
+class Fingerprint(NamedTuple):
+    """What changes when a file is written to or replaced."""
+
+    size: int
+    modified: int
+    """Nanoseconds since the epoch; on object stores in steps of up to a second."""
+    number: int
+    """The file's own (inode); 0 on object stores."""
+
+
 class Input(NamedTuple):
     """A file, or the stretch of it that makes one block."""
 
@@ -29,8 +39,8 @@ class Input(NamedTuple):
     stop: int
     compression: str
     """`gzip`, `bzip2`, `zstd`, or empty for plain text."""
-    fingerprint: str
-    """Of the file when it was listed: it must have the same one after it was read."""
+    fingerprint: Fingerprint | None
+    """Of the file when it was listed: it must have the same one after it was read. None if it may grow meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True)

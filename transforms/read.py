@@ -19,7 +19,7 @@ from isal import igzip_lib, isal_zlib
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.reject import KEPT_BYTES
 from retrolabel.transforms.kernels.lines import Block
-from retrolabel.transforms.plan import Input
+from retrolabel.transforms.plan import Fingerprint, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.storage import is_local
 
@@ -72,8 +72,8 @@ def blocks_of(stretch: Input) -> Iterator[Block]:
         raise InputError(f"cannot read {stretch.name!r}, which was there when the build began: {error}") from None
 
 
-def fingerprint_of(path: str, listed: FileMetadata | None = None) -> tuple[int, str]:
-    """The size of a file, and what changes when it is written to or replaced: size, time of modification, a local file's number.
+def fingerprint_of(path: str, listed: FileMetadata | None = None) -> Fingerprint:
+    """What a file is like now.
 
     Args:
         path: of the file.
@@ -84,9 +84,9 @@ def fingerprint_of(path: str, listed: FileMetadata | None = None) -> tuple[int, 
     """
     if is_local(path):
         status = os.stat(path)
-        return status.st_size, f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+        return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
     found = listed or FileSystems.get_filesystem(path).metadata(path)
-    return found.size_in_bytes, f"{found.size_in_bytes} {found.last_updated_in_seconds}"
+    return Fingerprint(found.size_in_bytes, round(found.last_updated_in_seconds * 1e6) * 1000, 0)
 
 
 def check_unchanged(file: Input) -> None:
@@ -95,12 +95,14 @@ def check_unchanged(file: Input) -> None:
     Raises:
         InputError: it was written to, replaced or removed.
     """
-    size, fingerprint = fingerprint_of(file.path)
-    if fingerprint != file.fingerprint:
+    if file.fingerprint is None:
+        return
+    found = fingerprint_of(file.path)
+    if found != file.fingerprint:
         how = (
-            f"{file.size:,} bytes when it was listed, {size:,} now"
-            if size != file.size
-            else "its content was written anew"
+            f"{file.size:,} bytes when it was listed, {found.size:,} now"
+            if found.size != file.size
+            else "it was written anew"
         )
         raise InputError(
             f"{file.name!r} changed while the build read it ({how}): nothing was published. A file that is still written to, or is "

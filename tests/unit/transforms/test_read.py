@@ -22,7 +22,7 @@ COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "zstd": zstandard.Zstd
 def as_input(path, size=None) -> Input:
     data = path.read_bytes()
     size = len(data) if size is None else size
-    return Input("s", str(path), path.name, size, 0, size, compression_of(data[:4]), fingerprint_of(str(path))[1])
+    return Input("s", str(path), path.name, size, 0, size, compression_of(data[:4]), fingerprint_of(str(path)))
 
 
 def read_all(path):
