@@ -153,7 +153,10 @@ def test_a_build_waits_until_the_rules_hold(shop):
 def test_a_build_that_waited_in_vain_says_for_what(shop):
     project = check_project(str(shop / "shoes.yaml"))
     moments = iter([NOON, NOON, NOON, NOON + 2 * HOUR, NOON + 2 * HOUR])
-    with pytest.raises(InputError, match=r"2026-11-20: the logs are not ready after 1 h; nothing was built.\n  predictions: the last event"):
+    with pytest.raises(
+        InputError,
+        match=r"2026-11-20: the logs are not ready after 1 h; nothing was built.\n  predictions: the last event",
+    ):
         wait_until_fresh(project, DATE, HOUR, lambda: next(moments), lambda seconds: None)
     told = run("build", str(shop / "shoes.yaml"), "--date", str(DATE), "--wait-for", "0s", code=4)
     assert "the logs are not ready" in told
