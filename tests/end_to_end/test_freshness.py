@@ -164,6 +164,6 @@ def test_a_build_that_waited_in_vain_says_for_what(shop):
 
 
 def test_a_rule_for_a_source_that_is_not_there_is_a_mistake(shop):
-    (shop / "shoes.yaml").write_text(CONFIG.replace("  click: {max_delay", "  clik: {max_delay"))
-    with pytest.raises(ConfigError, match=r"freshness.clik: no source is called 'clik'. Did you mean 'click'\?"):
+    (shop / "shoes.yaml").write_text(CONFIG.replace("  click: {max_delay", "  clicks: {max_delay"))
+    with pytest.raises(ConfigError, match=r"freshness.clicks: no source is called 'clicks'. Did you mean 'click'\?"):
         check_project(str(shop / "shoes.yaml"))
