@@ -111,39 +111,36 @@ def check_unchanged(file: Input) -> None:
 
 
 def _plain_block(stretch: Input, stored: BinaryIO) -> Block:
-    begin = _first_line(stretch.start, stored)
-    data = stored.read(stretch.stop - begin) if begin < stretch.stop else b""
-    if len(data) < stretch.stop - begin:
-        check_unchanged(stretch)
-        raise InputError(f"{stretch.name!r} became shorter while it was read; is it still being written or rotated?")
-    skipped: tuple[tuple[int, int, bytes], ...] = ()
+    begin = _first_line(stretch.start, stored, stretch.stop)
+    if begin >= stretch.stop:  # the stretch lies inside a line that began before it
+        return Block(stretch.source, stretch.name, begin, b"")
+    end = _first_line(stretch.stop, stored, stretch.size)
+    stored.seek(begin)
+    # Read in one piece: to put the end of the last line behind the rest would copy it all.
+    data = stored.read(min(end, stretch.stop + MAX_LINE_BYTES) - begin)
     length, checksum = len(data), google_crc32c.value(data)
-    if data and data[-1:] != b"\n" and stretch.stop < stretch.size:
-        rest = stored.readline(MAX_LINE_BYTES)
-        length, checksum = length + len(rest), google_crc32c.extend(checksum, rest)
-        last = data.rfind(b"\n") + 1
-        if len(data) - last + len(rest) > MAX_LINE_BYTES or (len(rest) == MAX_LINE_BYTES and rest[-1:] != b"\n"):
-            start, head = begin + last, (data[last:] + rest)[:KEPT_BYTES]
-            while rest and rest[-1:] != b"\n":
-                rest = stored.readline(2**20)
-                length, checksum = length + len(rest), google_crc32c.extend(checksum, rest)
-            data = data[:last]
-            skipped = ((start, begin + length - start, head),)
-        else:
-            data += rest
+    skipped: tuple[tuple[int, int, bytes], ...] = ()
+    last = data.rfind(b"\n", 0, stretch.stop - begin) + 1
+    if stretch.stop < stretch.size and end - begin - last > MAX_LINE_BYTES:
+        skipped = ((begin + last, end - begin - last, data[last : last + KEPT_BYTES]),)
+        data = data[:last]
+        while rest := stored.read(min(_PIECE, end - begin - length)):
+            length, checksum = length + len(rest), google_crc32c.extend(checksum, rest)
+    if length < end - begin:
+        raise InputError(f"{stretch.name!r} became shorter while it was read; is it still being written or rotated?")
     offset = begin
     if begin == 0 and data[:3] == _BOM:
         data, offset = data[3:], 3
     return Block(stretch.source, stretch.name, offset, data, skipped, begin, length, checksum)
 
 
-def _first_line(start: int, stored: BinaryIO) -> int:
-    """Moves to the first line that begins at or after `start`, and says where that is."""
-    if start == 0:
-        return 0
+def _first_line(start: int, stored: BinaryIO, limit: int) -> int:
+    """Where the first line begins that begins at or after `start`; past `limit` it need not be exact."""
+    if start in (0, limit):
+        return start
     stored.seek(start - 1)
     position = start - 1
-    while piece := stored.readline(2**20):
+    while position < limit and (piece := stored.readline(_PIECE)):
         position += len(piece)
         if piece[-1:] == b"\n":
             break
