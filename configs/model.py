@@ -59,7 +59,11 @@ class Source(Section):
     """One kind of log: where it is, how its lines are wrapped, and what they hold."""
 
     format: str
-    """How lines are wrapped: `json`, `fluentd`, `logstash`."""
+    """How records are wrapped: one of docs/formats.md, or a format of one's own at an import path, `package.module:FORMAT`."""
+    options: dict[str, Any] = {}
+    """What the format lets one choose, such as `failure_tags: accept` for `logstash`."""
+    unwrap: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """Paths, outermost first, of the fields that hold the application's own JSON; its keys then stand beside those of its wrapping."""
     path: Names
     """Globs; `{date:%Y/%m/%d}` and `{hour}` expand for the build's day. Relative to the config file."""
     lookaround: Duration = datetime.timedelta(0)

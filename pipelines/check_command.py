@@ -4,12 +4,15 @@ import dataclasses
 import datetime
 import json
 import os
+from collections.abc import Iterator
 
 import click
 
 from retrolabel.configs.load import PREDICTIONS, Project, load_project, nearest_name
+from retrolabel.configs.model import Source
+from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
-from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.expressions import check_filter, check_value
 
 
@@ -24,12 +27,8 @@ def check_project(path: str) -> Project:
     for name in (PREDICTIONS, *project.config.outcomes):
         keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
         source = project.source(name)
-        if source.format not in FORMATS:
-            problems.append(
-                project.problem(
-                    (*keys, "format"), f"no format is called {source.format!r}. {nearest_name(source.format, FORMATS)}"
-                )
-            )
+        for key, problem in _format_problems(source, project.directory):
+            problems.append(project.problem((*keys, key), problem))
         if source.where is not None:
             try:
                 check_filter(source.where, project.contracts[name])
@@ -44,6 +43,26 @@ def check_project(path: str) -> Project:
     if problems:
         raise ConfigError.of(path, problems)
     return project
+
+
+def _format_problems(source: Source, directory: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with how a source is to be read, by the key of the config that says so."""
+    try:
+        find_format(source.format, source.options, directory)
+    except LookupError as error:
+        told = (
+            str(error)
+            if ":" in source.format
+            else f"no format is called {source.format!r}. {nearest_name(source.format, FORMATS)}"
+        )
+        yield "format", told
+    except ValueError as error:
+        yield "options", str(error)
+    for path in source.unwrap:
+        try:
+            split_path(path)
+        except ConfigError as error:
+            yield "unwrap", str(error)
 
 
 def _check_files(project: Project, date: datetime.date) -> None:

@@ -209,7 +209,8 @@ def _volume_of_all(project: Project, name: str, files: Sequence[Input], begin: i
 @functools.lru_cache(maxsize=4096)
 def _volume(plan: SourcePlan, stretch: Input) -> Volume:
     """Remembered, for a build that waits looks again and again."""
-    tables = (plan.reader.parse(block).table for block in blocks_of(stretch._replace(fingerprint=None)))
+    reader = plan.reader
+    tables = (reader.parse(block).table for block in blocks_of(stretch._replace(fingerprint=None), reader))
     return add_up(volume_of(select(table, plan.selection).kept.column(plan.selection.time)) for table in tables)
 
 

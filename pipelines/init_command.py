@@ -3,15 +3,20 @@
 import collections
 import dataclasses
 import datetime
+import itertools
 import json
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
-from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from retrolabel.configs.model import Source
+from retrolabel.schemas.contract import Contract
 from retrolabel.schemas.errors import ConfigError, InputError
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.formats import FORMATS
@@ -23,10 +28,14 @@ from retrolabel.transforms.kernels.infer import (
     find_group,
     find_id,
     find_joins,
+    find_wrapped,
     infer_fields,
+    path_text,
     rank_times,
 )
-from retrolabel.transforms.read import sample_lines
+from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.plan import Input
+from retrolabel.transforms.read import BLOCK_BYTES, blocks_of, compression_of, fingerprint_of, sample_of
 
 LINES = 2000
 """Sampled of each file."""
@@ -34,8 +43,16 @@ LINES = 2000
 FILES = 20
 """Sampled of each source, spread over their names."""
 
+SNIFFED = 5
+"""Of these, by which the format is told."""
+
+MOST_LEVELS = 4
+"""Of JSON in strings of JSON."""
+
 ENOUGH = 20
 """Joined pairs in the sample from which their delays are believed."""
+
+USUAL_REJECTED = Source.model_fields["max_rejected"].default
 
 _WINDOWS = (("1h", 3600), ("24h", 86_400), ("7d", 604_800))
 
@@ -53,6 +70,7 @@ class SourceGuess:
     unread: int
     """Sampled lines that the format cannot read."""
     time: str
+    unwrap: tuple[tuple[str, ...], ...] = ()
     key: tuple[str, ...] = ()
     join: Join | None = None
     id: str | None = None
@@ -135,28 +153,49 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     if not paths:
         raise InputError(f"{name}: no file matches {', '.join(patterns)}, or all are empty")
     chosen = sorted({paths[round(n * (len(paths) - 1) / max(FILES - 1, 1))] for n in range(FILES)})
-    lines = [line for path in chosen for line in sample_lines(path, LINES)]
-    fits = {found.name: found.sniff(lines[:500]) for found in FORMATS.values()} if lines else {}
+    samples = [sample for sample in map(sample_of, chosen[:SNIFFED]) if sample.strip()]
+    fits = {found.name: sum(map(found.sniff, samples)) / len(samples) for found in FORMATS.values()} if samples else {}
     best = max(fits, key=lambda found: fits[found], default="")
     if not fits or fits[best] < 0.25:
-        shares = ", ".join(f"{found} {share:.0%}" for found, share in fits.items())
+        nearest = ", ".join(f"{found} {fits[found]:.0%}" for found in sorted(fits, key=fits.__getitem__)[-3:])
         raise InputError(
-            f"{name}: no format fits the lines of {chosen[0]} ({shares or 'there are none'}); there are {', '.join(FORMATS)}"
+            f"{name}: no format fits {chosen[0]} ({nearest or 'there are no lines'}); there are {', '.join(FORMATS)}"
         )
-    records, unread = [], 0
-    for line in lines:
-        try:
-            records.append(FORMATS[best].record(line))
-        except Rejected:
-            unread += 1
-    sampled = infer_fields(records)
+    unwrap: tuple[tuple[str, ...], ...] = ()
+    while True:
+        records, unread = _records(LineReader(name, FORMATS[best], Contract(name, ()), unwrap=unwrap), chosen)
+        wrapped = find_wrapped(records)
+        if wrapped is None or wrapped in unwrap or len(unwrap) == MOST_LEVELS:
+            break
+        unwrap = (*unwrap, wrapped)
+    sampled = infer_fields(records, (*FORMATS[best].lifted, *unwrap))
     times = rank_times(sampled)
     if not times:
         raise InputError(
             f"{name}: no timestamp is in every line of the sample; name one by writing the contract by hand (docs/reference.md)"
         )
     confidence = min(1.0, fits[best] / (0.5 if best == "json" else 0.9))
-    return SourceGuess(name, tuple(patterns), best, confidence, sampled, len(paths), unread, times[0].field.name)
+    return SourceGuess(
+        name, tuple(patterns), best, confidence, sampled, len(paths), unread, times[0].field.name, unwrap
+    )
+
+
+def _records(reader: LineReader, paths: Sequence[str]) -> tuple[list[Mapping[str, Any]], int]:
+    """The first records of some files, and how many of them cannot be read."""
+    records, unread = [], 0
+    for path in paths:
+        size = fingerprint_of(path).size
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+            compression = compression_of(stored.read(4))
+        file = Input(reader.source, path, path, size, 0, min(size, BLOCK_BYTES), compression, None)
+        found = [
+            record
+            for block in itertools.islice(blocks_of(file, reader), 1)
+            for record in itertools.islice(reader.records(block), LINES)
+        ]
+        records += [record for record in found if not isinstance(record, Rejected)]
+        unread += sum(isinstance(record, Rejected) for record in found)
+    return records, unread
 
 
 def _default_name(pattern: str) -> str:
@@ -266,8 +305,16 @@ def _source(source: SourceGuess, directory: str, indent: str) -> list[str]:
         for pattern in source.patterns
     ]
     path = json.dumps(paths[0]) if len(paths) == 1 else json.dumps(paths)
-    return [f"{indent}{line}" for line in (f"format: {source.format}", f"path: {path}", f"schema: {source.name}.avsc",
-                                           f"key: {_names(source.key)}", f"time: {source.time}")]  # fmt: skip
+    lines = [f"format: {source.format}", f"path: {path}", f"schema: {source.name}.avsc"]
+    if source.unwrap:
+        lines.append(f"unwrap: {_names([path_text(path) for path in source.unwrap])}")
+    lines += [f"key: {_names(source.key)}", f"time: {source.time}"]
+    share = source.unread / max(source.unread + len(source.sampled.records), 1)
+    if share > USUAL_REJECTED / 2:
+        lines.append(
+            f"max_rejected: {min(1, math.ceil(200 * share) / 100):g}     # {share:.1%} of the sampled records cannot be read"
+        )
+    return [f"{indent}{line}" for line in lines]
 
 
 def _names(names: Sequence[str]) -> str:

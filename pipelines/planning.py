@@ -18,9 +18,10 @@ from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.configs.load import Project
 from retrolabel.configs.model import Config, Outcome
+from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import InputError
 from retrolabel.transforms.copies import without_copies
-from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.formats import find_format
 from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
 from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_bounds
 from retrolabel.transforms.kernels.expressions import label_type, value_when_none
@@ -136,11 +137,18 @@ def _micros(duration: datetime.timedelta) -> int:
     return duration // _MICROSECOND
 
 
+def reader_of(project: Project, name: str) -> LineReader:
+    """How the records of a source are read."""
+    source = project.source(name)
+    layout = find_format(source.format, source.options, project.directory)
+    unwrap = tuple(split_path(path) for path in source.unwrap)
+    keep = project.config.privacy.rejected_lines == "keep"
+    return LineReader(name, layout, project.contracts[name], source.timezone, keep, unwrap)
+
+
 def source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan:
     """How the blocks of a source are read, for events from a moment up to another, in microseconds of UTC."""
-    source = project.source(name)
-    keep = project.config.privacy.rejected_lines == "keep"
-    reader = LineReader(name, FORMATS[source.format], project.contracts[name], source.timezone, keep)
+    source, reader = project.source(name), reader_of(project, name)
     ids = source.id if isinstance(source, Outcome) else None
     keys = ("predictions",) if name == PREDICTIONS else ("outcomes", name)
     return SourcePlan(reader, Selection(source.where, source.time, begin, end), ids or source.key,
@@ -238,8 +246,9 @@ def list_inputs(project: Project, name: str, dates: Sequence[datetime.date]) -> 
     if not found:
         looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in patterns[:5])
         raise InputError(f"{name}: no file matches\n  {looked}")
+    whole = not reader_of(project, name).splittable
     for path in sorted(found):
-        yield _input(name, found[path], project.directory)
+        yield _input(name, found[path], project.directory, whole)
 
 
 def expand(patterns: Iterable[str], dates: Sequence[datetime.date]) -> list[str]:
@@ -278,7 +287,7 @@ def _nearest(pattern: str) -> str:
     return folder or "."
 
 
-def _input(source: str, file: FileMetadata, directory: str) -> Input:
+def _input(source: str, file: FileMetadata, directory: str, whole: bool) -> Input:
     """A whole file as it is now; how it is compressed is told by its first bytes, on object stores by its name, for a look is a download."""
     path, kinds = (
         file.path,
@@ -293,4 +302,6 @@ def _input(source: str, file: FileMetadata, directory: str) -> Input:
             compression = kinds.get(CompressionTypes.detect_compression_type(path), "")
     except OSError as error:
         raise InputError(f"cannot read {path!r}: {error.strerror}") from None
-    return Input(source, path, _name(path, directory), fingerprint.size, 0, fingerprint.size, compression, fingerprint)
+    return Input(
+        source, path, _name(path, directory), fingerprint.size, 0, fingerprint.size, compression, fingerprint, whole
+    )

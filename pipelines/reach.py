@@ -7,9 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.configs.load import Project
-from retrolabel.pipelines.planning import list_inputs
+from retrolabel.pipelines.planning import list_inputs, reader_of
 from retrolabel.schemas.errors import InputError
-from retrolabel.transforms.formats import FORMATS
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import PREDICTIONS, Input
@@ -30,25 +29,25 @@ def time_span(project: Project) -> tuple[int, int] | None:
     except InputError:
         return None
     source = project.config.predictions
-    reader = LineReader(PREDICTIONS, FORMATS[source.format], project.contracts[PREDICTIONS], source.timezone)
+    reader = reader_of(project, PREDICTIONS)
     spans, packed = [], []
     for file in files:
-        if file.compression:
-            if span := _span(reader, source.time, next(iter(blocks_of(file)))):
+        if file.compression or file.whole:
+            if span := _span(reader, source.time, next(iter(blocks_of(file, reader)))):
                 packed.append((span, file))
         else:
-            spans += [span for block in _ends_of(file) if (span := _span(reader, source.time, block))]
+            spans += [span for block in _ends_of(file, reader) if (span := _span(reader, source.time, block))]
     if packed:
         spans += [span for span, _ in packed]
         latest = max(packed, key=lambda found: found[0])[1]
-        spans += [span for block in blocks_of(latest) if (span := _span(reader, source.time, block))]
+        spans += [span for block in blocks_of(latest, reader) if (span := _span(reader, source.time, block))]
     return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
 
 
-def _ends_of(file: Input) -> Iterator[Block]:
-    yield from blocks_of(file._replace(stop=min(file.size, _ENOUGH)))
+def _ends_of(file: Input, reader: LineReader) -> Iterator[Block]:
+    yield from blocks_of(file._replace(stop=min(file.size, _ENOUGH)), reader)
     if file.size > _ENOUGH:
-        yield from blocks_of(file._replace(start=file.size - _ENOUGH))
+        yield from blocks_of(file._replace(start=file.size - _ENOUGH), reader)
 
 
 def _span(reader: LineReader, time: str, block: Block) -> tuple[int, int] | None:

@@ -41,6 +41,8 @@ class Input(NamedTuple):
     """`gzip`, `bzip2`, `zstd`, or empty for plain text."""
     fingerprint: Fingerprint | None
     """Of the file when it was listed: it must have the same one after it was read. None if it may grow meanwhile."""
+    whole: bool = False
+    """Whether its source's format has to read it from its beginning on."""
 
 
 @dataclasses.dataclass(frozen=True)

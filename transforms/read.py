@@ -19,7 +19,8 @@ from isal import igzip_lib, isal_zlib
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.reject import KEPT_BYTES
 from retrolabel.transforms.kernels.lines import Block
-from retrolabel.transforms.plan import Fingerprint, Input
+from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.plan import BuildPlan, Fingerprint, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.storage import is_local
 
@@ -28,6 +29,9 @@ BLOCK_BYTES = 8 * 2**20
 
 MAX_LINE_BYTES = 10 * 2**20
 """Longer lines are rejected unread, whatever they hold. Not less than a block, so that only the first line of one can be too long."""
+
+MAX_RECORD_BYTES = 256 * 2**20
+"""The same for records that are no lines, such as one JSON document."""
 
 _PIECE = 2**20
 _ZSTD_PIECE = 4096
@@ -44,27 +48,36 @@ class Readable(Protocol):
 
 @dataclasses.dataclass(eq=False)
 class ReadBlocks(beam.PTransform):
-    """Reads the planned stretches of files into blocks of whole lines."""
+    """Reads the planned stretches of files into blocks of whole records."""
+
+    plan: BuildPlan
 
     def expand(self, inputs: beam.PCollection[Input]) -> beam.PCollection[Block]:
         """The work is in `blocks_of`, which needs no Beam."""
-        return inputs | "ReadBlocks" >> beam.FlatMap(blocks_of).with_output_types(Block)
+        sources = self.plan.sources
+        return inputs | "ReadBlocks" >> beam.FlatMap(
+            lambda stretch: blocks_of(stretch, sources[stretch.source].reader)
+        ).with_output_types(Block)
 
 
-def blocks_of(stretch: Input) -> Iterator[Block]:
+def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
     """Reads one stretch of a file.
 
-    A plain stretch gives one block: the lines whose first byte lies in it. A compressed file gives as many as it takes; the last says
-    what is known of the whole file, and why nothing more could be read if it is damaged.
+    A stretch of lines gives one block: the lines whose first byte lies in it. A file that is read from its beginning on gives as many
+    as it takes; the last says what is known of the whole file, and why nothing more could be read if it is damaged.
 
     Raises:
         InputError: the file is not there, or is not the one that was listed.
     """
     try:
         with FileSystems.open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
-            for block in (
-                _compressed_blocks(stretch, stored) if stretch.compression else [_plain_block(stretch, stored)]
-            ):
+            if reader.format.blocks:
+                blocks = _container_blocks(stretch, stored, reader)
+            elif stretch.compression or not reader.splittable:
+                blocks = _stream_blocks(stretch, stored, reader)
+            else:
+                blocks = iter([_plain_block(stretch, stored)])
+            for block in blocks:
                 progress.add("reading", bytes=block.raw_bytes)
                 yield block
         check_unchanged(stretch)
@@ -147,33 +160,57 @@ def _first_line(start: int, stored: BinaryIO, limit: int) -> int:
     return position
 
 
-def _compressed_blocks(stretch: Input, stored: BinaryIO) -> Iterator[Block]:
-    source = Checksummed(stored)
-    pieces = Whole(_decompressed(source, stretch.compression))
-    offset, pending = 0, b""
+def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iterator[Block]:
+    source, layout = Checksummed(stored), reader.format
+    pieces = Whole(text_of(source, stretch.compression))
+    offset, pending, head = 0, b"", b""
     while True:
         data = pending + pieces.read(BLOCK_BYTES)
         if len(data) == len(pending):
             break
         if offset == 0 and data[:3] == _BOM:
             data, offset = data[3:], 3
+        if offset <= 3 and not head and layout.head:
+            head = data[: layout.head(data)]
+            data, offset = data[len(head) :], offset + len(head)
         first = data.find(b"\n") + 1
-        if (first or len(data)) > MAX_LINE_BYTES:
-            head, length = data[:KEPT_BYTES], first or len(data)
+        if layout.cut is None and (first or len(data)) > MAX_LINE_BYTES:
+            text, length = data[:KEPT_BYTES], first or len(data)
             pending = data[first:] if first else b""
             while not first and (data := pieces.read(BLOCK_BYTES)):
                 first = data.find(b"\n") + 1
                 length, pending = length + (first or len(data)), data[first:] if first else b""
-            yield Block(stretch.source, stretch.name, offset, b"", ((offset, length, head),))
+            yield Block(stretch.source, stretch.name, offset, b"", ((offset, length, text),))
             offset += length
             continue
-        end = data.rfind(b"\n") + 1
+        end = reader.cut(data)
         if end:
-            yield Block(stretch.source, stretch.name, offset, data[:end])
+            yield Block(stretch.source, stretch.name, offset, data[:end], head=head)
+        elif len(data) > MAX_RECORD_BYTES:
+            text, length, data = data[:KEPT_BYTES], len(data), b""
+            while piece := pieces.read(BLOCK_BYTES):
+                length += len(piece)
+            yield Block(stretch.source, stretch.name, offset, b"", ((offset, length, text),))
         offset, pending = offset + end, data[end:]
     for _ in iter(lambda: source.read(2**20), b""):
         pass  # what a decompressor leaves unread is part of the file and of its checksum
-    yield Block(stretch.source, stretch.name, offset, pending, (), 0, source.length, source.checksum, pieces.damage)
+    yield Block(
+        stretch.source, stretch.name, offset, pending, (), 0, source.length, source.checksum, pieces.damage, head
+    )
+
+
+def _container_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iterator[Block]:
+    assert reader.format.blocks is not None
+    source, damage = Checksummed(stored), None
+    for _ in iter(lambda: source.read(2**20), b""):
+        pass
+    stored.seek(0)
+    try:
+        for offset, data in reader.format.blocks(stored):
+            yield Block(stretch.source, stretch.name, offset, data)
+    except ValueError as error:
+        damage = str(error)
+    yield Block(stretch.source, stretch.name, 0, b"", (), 0, source.length, source.checksum, damage)
 
 
 def text_of(stored: Readable, compression: str) -> Iterator[bytes]:
@@ -181,15 +218,12 @@ def text_of(stored: Readable, compression: str) -> Iterator[bytes]:
     return _decompressed(stored, compression) if compression else _plain_pieces(stored)
 
 
-def sample_lines(path: str, count: int) -> list[bytes]:
-    """The first lines of a file that are not blank, decompressed, in bounded memory; a line that is cut off is left out."""
+def sample_of(path: str) -> bytes:
+    """The beginning of a file's text, decompressed, in bounded memory."""
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
         compression = compression_of(stored.read(4))
         stored.seek(0)
-        data = Whole(text_of(stored, compression)).read(BLOCK_BYTES)
-    data = data.removeprefix(_BOM)
-    whole = data if len(data) < BLOCK_BYTES else data[: data.rfind(b"\n") + 1]
-    return [line for line in whole.split(b"\n") if line.strip()][:count]
+        return Whole(text_of(stored, compression)).read(_PIECE).removeprefix(_BOM)
 
 
 class Checksummed(io.RawIOBase):
@@ -292,8 +326,8 @@ def compression_of(head: bytes) -> str:
 
 
 def stretches_of(file: Input) -> Iterable[Input]:
-    """Cuts a plain file into stretches of a block each; a compressed file can be read from its beginning alone."""
-    if file.compression or file.size <= BLOCK_BYTES:
+    """Cuts a file of plain lines into stretches of a block each; others can be read from their beginning alone."""
+    if file.compression or file.whole or file.size <= BLOCK_BYTES:
         return [file]
     starts = range(0, file.size, BLOCK_BYTES)
     return [file._replace(start=start, stop=min(start + BLOCK_BYTES, file.size)) for start in starts]

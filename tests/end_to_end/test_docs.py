@@ -48,4 +48,4 @@ def test_a_format_of_ones_own_is_one_file(tmp_path, monkeypatch):
     )
     assert parsed.table.column("a").to_pylist() == [1, 2]
     assert parsed.rejects.column("reason").to_pylist() == ["malformed"]
-    assert ours.FORMAT.sniff([b'INFO {"a":1}']) == 1
+    assert ours.FORMAT.sniff(b'INFO {"a":1}') == 1

@@ -7,14 +7,12 @@ those names in the record, as injection would have overwritten them.
 """
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped
+from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
+from retrolabel.transforms.kernels.columns import blanked, next_place, places, strings
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines
 
@@ -38,61 +36,36 @@ def record(line: bytes) -> JsonObject:
     return found
 
 
-def unwrap(data: bytes, lines: Lines) -> Unwrapped:
+def unwrap(lines: Lines) -> Unwrapped:
     """Blanks time and tag in a copy of the block, and keeps them as columns."""
-    if lines.bare_objects:
-        return Unwrapped(data)
     starts, ends, octets = lines.starts, lines.ends, lines.octets
-    if not len(starts) or (octets[starts] == ord("{")).all():
-        return Unwrapped(data)
-    tabs = np.append(np.flatnonzero(octets == ord("\t")), [len(data), len(data)])
-    after = np.searchsorted(tabs, starts)
-    first, second = tabs[after], tabs[np.minimum(after + 1, len(tabs) - 1)]
+    if lines.bare_objects or (octets[starts] == ord("{")).all():
+        return Unwrapped(lines.data)
+    tabs = places(octets, "\t")
+    first = next_place(tabs, starts)
+    second = next_place(tabs, np.minimum(first + 1, len(octets)))
     wrapped = (second < ends) & (octets[starts] != ord("{"))
-    begins = np.minimum(second + 1, len(data) - 1)
-    doubtful = np.flatnonzero(~wrapped | (octets[begins] != ord("{")) | _brace_before(octets, starts, first))
-    first, second = np.where(wrapped, first, starts), np.where(wrapped, second, starts)
-    bare = bytearray(data)
-    np.frombuffer(bare, dtype=np.uint8)[_positions(starts, np.where(wrapped, second + 1, starts))] = ord(" ")
-    fields = {"time": _strings(octets, starts, first), "tag": _strings(octets, np.minimum(first + 1, second), second)}
-    return Unwrapped(bare, fields, doubtful)
-
-
-def _brace_before(
-    octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], first: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    """Lines with a brace before their first tab: no time has one."""
+    begins = np.minimum(second + 1, len(octets) - 1)
+    # No time has a brace; braces after the last time need no look.
     braces = np.append(np.flatnonzero(octets[: int(first.max(initial=0))] == ord("{")), len(octets))
-    return np.asarray(braces[np.searchsorted(braces, starts)] < first)
-
-
-def _positions(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """All positions from each start up to its end."""
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
-
-
-def _strings(octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> pa.Array:
-    """The slices of the block as an Arrow column."""
-    offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int32)
-    text = octets[_positions(starts, ends)]
-    return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(text))
-
-
-def sniff(lines: Sequence[bytes]) -> float:
-    """The share of lines of either layout."""
-    return sum(map(_fits, lines)) / max(len(lines), 1)
+    doubtful = np.flatnonzero(~wrapped | (octets[begins] != ord("{")) | (next_place(braces, starts) < first))
+    first, second = np.where(wrapped, first, starts), np.where(wrapped, second, starts)
+    begins = np.where(wrapped, second + 1, starts)
+    fields = {
+        "time": given(strings(octets, starts, first)),
+        "tag": given(strings(octets, np.minimum(first + 1, second), second)),
+    }
+    return Unwrapped(blanked(lines.data, starts, begins), fields, doubtful, (begins, ends))
 
 
 def _fits(line: bytes) -> float:
-    try:
-        found = record(line)
-    except Rejected:
-        return 0.0
-    return 0.9 if {"time", "tag"} <= found.keys() else 0.0
+    return 0.9 if {"time", "tag"} <= record(line).keys() else 0.0
 
 
 FORMAT = Format(
-    "fluentd", "Fluentd and Fluent Bit: JSON with time and tag inside, or time<TAB>tag<TAB>JSON.", record, sniff, unwrap
+    "fluentd",
+    "Fluentd and Fluent Bit: JSON with time and tag inside, or time<TAB>tag<TAB>JSON.",
+    record,
+    lambda sample: share_of_lines(sample, _fits),
+    unwrap,
 )

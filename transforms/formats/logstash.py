@@ -2,16 +2,16 @@
 
 When a filter fails, Logstash keeps the event and adds a tag such as `_jsonparsefailure`, `_grokparsefailure` or
 `_dateparsefailure` (https://www.elastic.co/guide/en/logstash/current/plugins-filters-json.html, `tag_on_failure`): what such an event
-holds is not what it seems, so the line is rejected with the tag as the detail.
+holds is not what it seems, so the line is rejected with the tag as the detail, unless `options: {failure_tags: accept}`.
 """
 
 import re
-from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped
+from retrolabel.transforms.formats.interface import Format, Unwrapped, share_of_lines
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines
 
@@ -29,29 +29,33 @@ def record(line: bytes) -> JsonObject:
     return found
 
 
-def unwrap(data: bytes, lines: Lines) -> Unwrapped:
+def unwrap(lines: Lines) -> Unwrapped:
     """The events are bare; those that may carry a failure tag are looked at one by one."""
-    if b'"_' not in data:
-        return Unwrapped(data)
-    places = [match.start() for match in _MAYBE_FAILURE.finditer(data)]
+    if b'"_' not in lines.data:
+        return Unwrapped(lines.data)
+    places = [match.start() for match in _MAYBE_FAILURE.finditer(lines.data)]
     if not places:
-        return Unwrapped(data)
-    return Unwrapped(data, doubtful=np.unique(np.searchsorted(lines.starts, places, side="right") - 1))
+        return Unwrapped(lines.data)
+    return Unwrapped(lines.data, doubtful=np.unique(np.searchsorted(lines.starts, places, side="right") - 1))
 
 
-def sniff(lines: Sequence[bytes]) -> float:
-    """The share of lines with `@timestamp`, a little less sure without `@version`."""
-    return sum(map(_fits, lines)) / max(len(lines), 1)
+def configure(failure_tags: Literal["reject", "accept"] = "reject") -> Format:
+    """The format; `accept` takes events with a failure tag like others."""
+    if failure_tags == "reject":
+        return FORMAT
+    return Format(FORMAT.name, FORMAT.summary, loads, FORMAT.sniff, lambda lines: Unwrapped(lines.data))
 
 
 def _fits(line: bytes) -> float:
-    try:
-        found = loads(line)
-    except Rejected:
-        return 0.0
+    found = loads(line)
     return (0.95 if "@version" in found else 0.8) if "@timestamp" in found else 0.0
 
 
 FORMAT = Format(
-    "logstash", "Logstash: JSON lines with @timestamp; lines with a failure tag are rejected.", record, sniff, unwrap
+    "logstash",
+    "Logstash: JSON lines with @timestamp; lines with a failure tag are rejected.",
+    record,
+    lambda sample: share_of_lines(sample, _fits),
+    unwrap,
+    configure=configure,
 )

@@ -72,7 +72,7 @@ def coerce_column(raw: pa.Array, field: Field, timezone: str) -> Column:
         if doubtful is not None:  # one doubtful item makes its whole list doubtful
             rows = pc.filter(pc.list_parent_indices(raw), doubtful)
             doubtful = pc.is_in(pa.array(np.arange(len(raw)), pa.int64()), value_set=rows.cast(pa.int64()))
-        doubtful = _either(doubtful, _item_is_null(raw))
+        doubtful = either(doubtful, _item_is_null(raw))
         offsets = pa.concat_arrays([raw.offsets.slice(0, len(raw) + 1)])
         start = offsets[0].as_py() if len(offsets) else 0
         lists = pa.ListArray.from_arrays(pc.subtract(offsets, start), values, mask=pc.is_null(raw))
@@ -82,7 +82,7 @@ def coerce_column(raw: pa.Array, field: Field, timezone: str) -> Column:
         values, doubtful = _without_missing(raw, values, doubtful, field)
     if field.symbols:
         known = pc.is_in(values, value_set=pa.array(field.symbols, pa.string()))
-        doubtful = _either(doubtful, pc.and_not(pc.is_valid(values), known))
+        doubtful = either(doubtful, pc.and_not(pc.is_valid(values), known))
     return values, doubtful
 
 
@@ -122,12 +122,12 @@ def _from_strings(raw: pa.Array, field: Field, target: pa.DataType) -> Column:
         return raw, None
     if field.kind == "boolean":
         known = pc.is_in(raw, value_set=pa.array(["true", "false"]))
-        return pc.equal(raw, "true"), _either(None, pc.and_not(pc.is_valid(raw), known))
+        return pc.equal(raw, "true"), either(None, pc.and_not(pc.is_valid(raw), known))
     grammar = _INTEGER if field.kind in _LIMITS else _NUMBER
     fits = pc.fill_null(pc.match_substring_regex(raw, f"^{grammar}$"), True)
-    if not pc.all(fits).as_py():
+    if not pc.all(fits, min_count=0).as_py():
         values, doubtful = _from_strings(pc.if_else(fits, raw, None), field, target)
-        return values, _either(doubtful, pc.invert(fits))
+        return values, either(doubtful, pc.invert(fits))
     try:
         return _scalars(raw.cast(pa.int64() if field.kind in _LIMITS else pa.float64()), field, "UTC")
     except pa.ArrowInvalid:  # 19 digits that do not fit 64 bits
@@ -140,7 +140,7 @@ def _outside(raw: pa.Array, low: int, high: int) -> pa.Array:
 
 def _checked(values: pa.Array, wrong: pa.Array | None, target: pa.DataType) -> Column:
     """Casts the values that are not wrong; the wrong ones are doubtful."""
-    doubtful = _either(None, wrong)
+    doubtful = either(None, wrong)
     if doubtful is not None:
         values = pc.if_else(doubtful, None, values)
     return values.cast(target, safe=False), doubtful
@@ -150,7 +150,7 @@ def _all_doubtful(raw: pa.Array, target: pa.DataType) -> Column:
     return pa.nulls(len(raw), target), pc.is_valid(raw)
 
 
-def _either(first: pa.Array | None, second: pa.Array | None) -> pa.Array | None:
+def either(first: pa.Array | None, second: pa.Array | None) -> pa.Array | None:
     """The union of two masks, None where no row is set."""
     masks = [pc.fill_null(mask, False) for mask in (first, second) if mask is not None]
     union = masks[0] if len(masks) == 1 else pc.or_(*masks) if masks else None
@@ -177,7 +177,7 @@ def _without_missing(raw: pa.Array, values: pa.Array, doubtful: pa.Array | None,
         matches.append(pc.is_in(raw, value_set=pa.array(numbers)))
     for match in matches:
         values = pc.if_else(match, None, values)
-        doubtful = None if doubtful is None else _either(None, pc.and_not(doubtful, match))
+        doubtful = None if doubtful is None else either(None, pc.and_not(doubtful, match))
     return values, doubtful
 
 
@@ -186,7 +186,7 @@ def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
     if pa.types.is_string(raw.type):
         values, doubtful = _iso_timestamps(raw, timezone)
         outside = _outside(values.cast(pa.int64()), *_YEARS)
-        return (values, doubtful) if not pc.any(outside).as_py() else (values, _either(doubtful, outside))
+        return (values, doubtful) if not pc.any(outside).as_py() else (values, either(doubtful, outside))
     if pa.types.is_boolean(raw.type):
         return _all_doubtful(raw, target)
     numbers = raw.to_numpy(zero_copy_only=False)
@@ -221,14 +221,14 @@ def _iso_timestamps(raw: pa.Array, timezone: str) -> Column:
     """Casts all at once; rows of a rarer shape are left to the value form."""
     target = ARROW_TYPES["timestamp"]
     zoned = pc.fill_null(pc.match_substring_regex(raw, _ISO_COLUMN + r"(Z|[+-]\d\d(:?\d\d)?)$"), True)
-    if pc.all(zoned).as_py():
+    if pc.all(zoned, min_count=0).as_py():
         return _cast_zoned(raw)
     naive = pc.fill_null(pc.match_substring_regex(raw, _ISO_COLUMN + "$"), False)
     zoned_values, zoned_doubt = _cast_zoned(pc.if_else(zoned, raw, None))
     naive_values, naive_doubt = _cast_naive(pc.if_else(naive, raw, None), timezone)
     neither = pc.and_(pc.invert(zoned), pc.invert(naive))
     values = pc.coalesce(zoned_values, naive_values).cast(target)
-    return values, _either(_either(zoned_doubt, naive_doubt), neither)
+    return values, either(either(zoned_doubt, naive_doubt), neither)
 
 
 def _cast_zoned(raw: pa.Array) -> Column:
@@ -254,7 +254,7 @@ def _cast_naive(raw: pa.Array, timezone: str) -> Column:
             return _all_doubtful(raw, target)
     if timezone == "UTC":
         return local.cast(target), None
-    rare = _either(None, _outside(local.cast(pa.int64()), *_SAME_ZONES))
+    rare = either(None, _outside(local.cast(pa.int64()), *_SAME_ZONES))
     if rare is not None:
         local = pc.if_else(rare, None, local)
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ import pyarrow as pa
 from retrolabel.schemas.contract import Field, Kind, TimeUnit
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.kernels.coerce import coerce_column, coerce_value
+from retrolabel.transforms.kernels.json_line import lift
 
 Path = tuple[str, ...]
 Record = Mapping[str, Any]
@@ -66,15 +68,16 @@ class Sampled:
         return [_value(record, nullable) for record in self.records]
 
 
-def infer_fields(records: Sequence[Record]) -> Sampled:
-    """Infers the fields of a source from sampled records.
+def infer_fields(records: Sequence[Record], wrapping: Sequence[Path] = ()) -> Sampled:
+    """Infers the fields of a source from sampled records; what stands at or below the paths of a wrapping was lifted out of it.
 
     A field is required only if every one of at least 200 records has it; a sample cannot prove more.
     """
     leaves: dict[Path, list[Any]] = defaultdict(list)
     for record in records:
         for path, value in _leaves(record, ()):
-            leaves[path].append(value)
+            if not any(path[: len(wrapped)] == wrapped for wrapped in wrapping):
+                leaves[path].append(value)
     left_out = []
     if len(leaves) > MOST_FIELDS:
         common = {
@@ -89,6 +92,26 @@ def infer_fields(records: Sequence[Record]) -> Sampled:
             continue
         guesses.append(_guess(path, values, len(records), _name(path, taken)))
     return Sampled(records, guesses, left_out)
+
+
+def find_wrapped(records: Sequence[Record]) -> Path | None:
+    """The path at which most records that have it hold a JSON object in a string."""
+    found: Counter[Path] = Counter()
+    there: Counter[Path] = Counter()
+    for record in records:
+        for path, value in _leaves(record, ()):
+            if isinstance(value, str):
+                there[path] += 1
+                found[path] += "{" in value[:8] and _holds_object(record, path)
+    likely = [path for path, count in found.items() if count >= max(there[path], len(records) / 2) / 2]
+    return max(likely, key=lambda path: found[path], default=None)
+
+
+def _holds_object(record: Record, path: Path) -> bool:
+    try:
+        return lift(record, path) is not record
+    except Rejected:
+        return False
 
 
 def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -290,12 +313,17 @@ def avro_type(field: Field) -> Any:
     return ["null", plain] if field.nullable else plain
 
 
+def path_text(path: Path) -> str:
+    """A path as contracts and configs have it."""
+    return ".".join(json.dumps(key, ensure_ascii=False) if re.search(r'[."]', key) else key for key in path)
+
+
 def contract_text(name: str, fields: Sequence[Field]) -> dict[str, Any]:
     """The contract, as the JSON of an Avro schema."""
     entries = []
     for field in fields:
         entry: dict[str, Any] = {"name": field.name, "type": avro_type(field)}
-        path = ".".join(f'"{key}"' if re.search(r'[."]', key) else key for key in field.path)
+        path = path_text(field.path)
         if path != field.name:
             entry["path"] = path
         if field.missing:

@@ -6,6 +6,12 @@ from typing import Any
 
 from retrolabel.schemas.reject import Reason, Rejected
 
+WHITE = " \t\r\n\ufeff"
+"""What may stand around JSON in a string."""
+
+CEE = "@cee:"
+"""The mark of JSON in a syslog message (https://www.rsyslog.com/json-elasticsearch/)."""
+
 
 class JsonObject(dict[str, Any]):
     """A JSON object that remembers which of its keys stood there more than once (the last one's value is kept)."""
@@ -49,6 +55,36 @@ def at_path(record: Any, path: tuple[str, ...]) -> Any:
             raise Rejected(Reason.DUPLICATE_KEY, f"the key {'.'.join(path[: depth + 1])!r} stands twice")
         record = record.get(key)
     return record
+
+
+def lift(record: Any, path: tuple[str, ...]) -> Any:
+    """Puts the keys of an object at a path, or of the JSON object in a string there, beside the record's own.
+
+    They stand in place of keys of the same name, unless they are null. Nothing happens where the path leads nowhere or to null.
+
+    Raises:
+        Rejected: there is something else.
+    """
+    found = at_path(record, path)
+    if isinstance(found, str):
+        found = _inner(found, ".".join(path))
+    if found is None:
+        return record
+    if not isinstance(found, dict):
+        raise Rejected(Reason.TYPE, f"expected an object, or a string that holds one, at {'.'.join(path)!r}")
+    said = {key: value for key, value in found.items() if value is not None}
+    whole = JsonObject({**record, **said})
+    whole.repeated = (getattr(record, "repeated", frozenset()) - said.keys()) | getattr(found, "repeated", frozenset())
+    return whole
+
+
+def _inner(text: str, place: str) -> "JsonObject":
+    try:
+        return loads(text.strip(WHITE).removeprefix(CEE).lstrip(WHITE).encode())
+    except UnicodeEncodeError:
+        raise Rejected(Reason.UTF8, f"{place!r} holds half of a surrogate pair") from None
+    except Rejected as verdict:
+        raise Rejected(verdict.reason, f"in the string {place!r}: {verdict.detail}") from None
 
 
 def _object(pairs: Iterable[tuple[str, Any]]) -> JsonObject:

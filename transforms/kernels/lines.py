@@ -1,10 +1,12 @@
-"""The lines of a block of text, found all at once."""
+"""The records of a block, found all at once: lines, mostly."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Positions = npt.NDArray[np.int64]
 
@@ -12,10 +14,28 @@ _NEWLINE, _RETURN, _SPACE, _TAB = 10, 13, 32, 9
 
 
 class Lines:
-    """The lines of a block that are not blank: where each begins and ends, without its line end."""
+    """The records of a block that are not blank: where each begins and ends.
 
-    def __init__(self, data: bytes) -> None:
+    Args:
+        data: the text.
+        bounds: where each record begins and ends in `data`; without them each line is a record, without its line end.
+        blank: with bounds, how many records were left out as blank.
+        offsets: where each record stands in the block, if not where it stands in `data`.
+        text: how a record reads when it is looked at alone, if not as its bytes in `data`.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        bounds: tuple[Positions, Positions] | None = None,
+        blank: int = 0,
+        offsets: Positions | None = None,
+        text: Callable[[int], bytes] | None = None,
+    ) -> None:
         self.data = data
+        self._given = None if bounds is None else (*bounds, blank)
+        self._offsets = offsets
+        self._text = text
 
     @functools.cached_property
     def octets(self) -> npt.NDArray[np.uint8]:
@@ -32,8 +52,8 @@ class Lines:
 
     @functools.cached_property
     def bare_objects(self) -> bool:
-        """Whether every line begins with `{` and ends with `}`: then nothing is blank and nothing is wrapped."""
-        starts, ends = self._raw_bounds
+        """Whether every record begins with `{` and ends with `}`: then nothing is blank and nothing is wrapped."""
+        starts, ends = self._given[:2] if self._given else self._raw_bounds
         return bool(
             np.all(ends > starts)
             and np.all(self.octets[starts] == ord("{"))
@@ -42,6 +62,8 @@ class Lines:
 
     @functools.cached_property
     def _bounds(self) -> tuple[Positions, Positions, int]:
+        if self._given:
+            return self._given
         starts, ends = self._raw_bounds
         if self.bare_objects:
             return starts, ends, 0
@@ -61,30 +83,73 @@ class Lines:
 
     @property
     def starts(self) -> Positions:
-        """Offset in the block of the first byte of each line that is not blank."""
+        """Where in `data` each record begins."""
         return self._bounds[0]
 
     @property
     def ends(self) -> Positions:
-        """Offset in the block after the last byte of each line that is not blank."""
+        """Where in `data` each record ends."""
         return self._bounds[1]
 
     @property
+    def offsets(self) -> Positions:
+        """Where in the block each record begins, for people who look for it."""
+        return self.starts if self._offsets is None else self._offsets
+
+    @property
     def blank(self) -> int:
-        """How many lines hold nothing but white space."""
+        """How many records hold nothing but white space."""
         return self._bounds[2]
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def line(self, position: int) -> bytes:
-        """The bytes of one line."""
+        """The bytes of one record."""
+        if self._text is not None:
+            return self._text(position)
         return bytes(self.data[self.starts[position] : self.ends[position]])
+
+    def only(self, positions: Positions) -> "Lines":
+        """A block of some of the records."""
+        if len(positions) == len(self):
+            return self
+        text = self._text
+        alone = None if text is None else lambda position: text(int(positions[position]))
+        data, bounds = slices(self.data, self.starts[positions], self.ends[positions])
+        return Lines(data, bounds, 0, self.offsets[positions], alone)
+
+    def readable(self) -> Positions:
+        """The positions of the records that are valid UTF-8."""
+        if is_utf8(self.data):
+            return np.arange(len(self))
+        return np.array([position for position in range(len(self)) if is_utf8(self.line(position))], dtype=np.int64)
+
+
+def slices(
+    data: bytes | bytearray | memoryview, starts: Positions, ends: Positions
+) -> tuple[bytes, tuple[Positions, Positions]]:
+    """Some stretches of a text, a line each, and where each begins and ends."""
+    view = memoryview(data)
+    text = b"\n".join([view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
+    lengths = ends - starts
+    begins = np.cumsum(lengths + 1) - lengths - 1
+    return text, (begins, begins + lengths)
+
+
+def is_utf8(data: bytes | bytearray | memoryview) -> bool:
+    """Whether text is valid UTF-8."""
+    offsets = pa.py_buffer(np.array([0, len(data)], dtype=np.int32))
+    try:
+        pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(data)]).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Whole lines of one file."""
+    """Whole records of one file."""
 
     source: str
     path: str
@@ -92,7 +157,7 @@ class Block:
     """Of the first byte, in the (decompressed) file."""
     data: bytes
     skipped: tuple[tuple[int, int, bytes], ...] = ()
-    """Lines too long to hold: their offset, length and first bytes; they stand behind `data`."""
+    """Records too long to hold: their offset, length and first bytes; they stand behind `data`."""
     raw_offset: int = 0
     """Of the first byte of the stretch of the stored file that the block came from."""
     raw_bytes: int = 0
@@ -101,3 +166,5 @@ class Block:
     """The CRC-32C of that stretch."""
     damaged: str | None = None
     """Why nothing more could be read from the file, if so."""
+    head: bytes = b""
+    """What the file begins with, where the format reads its records by it."""

@@ -1,96 +1,148 @@
-"""From the bytes of a block to a table of the contract's fields, and to the lines that cannot become rows.
+"""From the bytes of a block to a table of the contract's fields, and to the records that cannot become rows.
 
-Whole blocks go through Arrow's JSON reader. It is quick and careless: one bad line fails the block, some bad lines pass unseen.
-So every line that the quick way fails on, or leaves in doubt, is judged alone with Python's `json` and `coerce_value`.
-tests/property/test_parsing.py holds the two ways to the same rows and the same rejects.
+Whole blocks are read as columns (`json_block.py`, or the format itself). What that leaves in doubt is judged alone with
+`Format.record` and `coerce_value`. tests/property/test_parsing.py holds the two ways to the same rows and the same rejects.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
-from retrolabel.schemas.contract import ARROW_TYPES, Contract
+from retrolabel.schemas.contract import ARROW_TYPES, Contract, Field
 from retrolabel.schemas.reject import KEPT_BYTES, REJECTS, Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped
-from retrolabel.transforms.kernels.coerce import RAW_KINDS, RAW_TYPES, RawKind, coerce_column, coerce_value
-from retrolabel.transforms.kernels.json_line import at_path
-from retrolabel.transforms.kernels.lines import Block, Lines
+from retrolabel.transforms.formats.interface import Below, Format
+from retrolabel.transforms.kernels.coerce import RAW_KINDS, Column, RawKind, coerce_column, coerce_value, either
+from retrolabel.transforms.kernels.json_block import Shape, read_objects
+from retrolabel.transforms.kernels.json_line import CEE, WHITE, at_path, lift
+from retrolabel.transforms.kernels.lines import Block, Lines, Positions
+from retrolabel.transforms.kernels.pieces import Joined, join_pieces, whole_record
 
 Path = tuple[str, ...]
 Kinds = Mapping[Path, RawKind]
 """As what each path of the contract is read from JSON."""
 
-_LEARN_FROM = 50
-"""Lines looked at to see how a source logs its values."""
+_PATIENCE = 10 * 2**20
+"""Bytes within which the pieces of a line must stand."""
 
-_HANDFUL = 16
-"""Lines that are tried together once a block is known to hold lines that Arrow refuses."""
+_LEARN_FROM = 50
+"""Records looked at to see how a source logs its values."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parsed:
-    """What became of the lines of a block: `lines = blank + rejected + parsed`."""
+    """What became of the records of a block: `lines = blank + rejected + parsed`."""
 
     table: pa.Table
-    """The parsed rows in the order of their lines, in the contract's Arrow schema."""
+    """The parsed rows in the order of their records, in the contract's Arrow schema."""
     rejects: pa.Table
-    """The rejected lines, in the schema `REJECTS`."""
+    """The rejected records, in the schema `REJECTS`."""
     lines: int
     blank: int
 
 
 @dataclasses.dataclass(frozen=True)
 class LineReader:
-    """How the lines of one source are read."""
+    """How the records of one source are read."""
 
     source: str
     format: Format
     contract: Contract
     timezone: str = "UTC"
     keep_lines: bool = True
-    """Whether rejects keep the text of their line."""
-    _learned: dict[str, Kinds] = dataclasses.field(default_factory=dict, compare=False, repr=False)
-    """How the source was last seen to log its values: a matter of speed alone."""
+    """Whether rejects keep the text of their record."""
+    unwrap: tuple[Path, ...] = ()
+    """Where the application's own JSON stands, outermost first: an object, or a string that holds one."""
+    _learned: dict[int, Kinds] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """How each layer of the source was last seen to log its values: a matter of speed alone."""
+
+    @property
+    def splittable(self) -> bool:
+        """Whether a file can be read from any of its lines on; not where one may go on a line cut in pieces."""
+        return self.format.splittable and not self.unwrap
+
+    def cut(self, text: bytes) -> int:
+        """How many bytes of a text, of which more follows, are whole records."""
+        if self.format.cut is not None:
+            return self.format.cut(text)
+        whole = text[: text.rfind(b"\n") + 1]
+        unfinished = self._joined(Lines(whole)).unfinished if self._in_pieces else len(whole)
+        return unfinished if len(whole) - unfinished < _PATIENCE else len(whole)
 
     def parse(self, block: Block) -> Parsed:
-        """Reads all lines of a block."""
-        lines = Lines(block.data)
-        unwrapped = self.format.unwrap(block.data, lines)
-        return self._collect(block, lines, *self._quick(lines, unwrapped))
+        """Reads all records of a block."""
+        if self.format.opened:
+            return self._opened(block.head).parse(block)
+        lines, pieced = self._records_of(block)
+        readable = np.setdiff1d(lines.readable(), pieced, assume_unique=True)
+        table, doubtful = self._quick(lines.only(readable))
+        rows = readable
+        if doubtful is not None:
+            sure = pc.invert(doubtful)
+            table, rows = table.filter(sure), readable[sure.to_numpy(zero_copy_only=False)]
+        return self._collect(block, lines, table, rows)
 
     def parse_each(self, block: Block) -> Parsed:
-        """Reads the lines one by one: the definition that `parse` is held to."""
-        lines = Lines(block.data)
-        return self._collect(
-            block, lines, self.contract.arrow_schema.empty_table(), np.empty(0, np.int64), np.arange(len(lines))
-        )
+        """Reads the records one by one: the definition that `parse` is held to."""
+        if self.format.opened:
+            return self._opened(block.head).parse_each(block)
+        lines, _ = self._records_of(block)
+        return self._collect(block, lines, self.contract.arrow_schema.empty_table(), np.empty(0, np.int64))
 
-    def _collect(
-        self, block: Block, lines: Lines, table: pa.Table, rows: npt.NDArray[np.int64], rest: npt.NDArray[np.int64]
-    ) -> Parsed:
-        """Judges the remaining lines and puts all rows in the order of their lines."""
+    def records(self, block: Block) -> Iterator[Mapping[str, Any] | Rejected]:
+        """What each record of a block holds before the contract is applied."""
+        if self.format.opened:
+            yield from self._opened(block.head).records(block)
+            return
+        lines, _ = self._records_of(block)
+        for position in range(len(lines)):
+            try:
+                yield self._record(lines.line(position))
+            except Rejected as verdict:
+                yield verdict
+
+    @property
+    def _in_pieces(self) -> bool:
+        """Whether lines may have been cut in pieces by a container runtime."""
+        return bool(self.unwrap) and self.format.splittable
+
+    def _joined(self, lines: Lines) -> Joined:
+        return join_pieces(lines, self.format.record, self.unwrap[0][0])
+
+    def _opened(self, head: bytes) -> "LineReader":
+        """The reader of a file with that head."""
+        assert self.format.opened is not None
+        return dataclasses.replace(self, format=self.format.opened(head))
+
+    def _records_of(self, block: Block) -> tuple[Lines, Positions]:
+        """The records of a block, and the positions of those that were joined from pieces."""
+        lines = self.format.lines(block.data)
+        if not self._in_pieces:
+            return lines, np.empty(0, np.int64)
+        joined = self._joined(lines)
+        return joined.lines, joined.pieced
+
+    def _collect(self, block: Block, lines: Lines, table: pa.Table, rows: Positions) -> Parsed:
+        """Judges the remaining records and puts all rows in the order of their records."""
         rejects = [
             (block.offset + start, Reason.TOO_LONG, f"line of {length:,} bytes", head)
             for start, length, head in block.skipped
         ]
         found: list[list[Any]] = []
         found_at: list[int] = []
-        for position in rest.tolist():
+        for position in np.setdiff1d(np.arange(len(lines)), rows, assume_unique=True).tolist():
             line = lines.line(position)
             try:
                 found.append(self._judge(line))
                 found_at.append(position)
             except Rejected as verdict:
-                rejects.append(
-                    (block.offset + int(lines.starts[position]), verdict.reason, verdict.detail, line[:KEPT_BYTES])
-                )
+                offset = block.offset + int(lines.offsets[position])
+                rejects.append((offset, verdict.reason, verdict.detail, line[:KEPT_BYTES]))
         if found:
             order = np.argsort(np.concatenate([rows, np.array(found_at, dtype=np.int64)]), kind="stable")
             table = pa.concat_tables([table, self._table_of(found)]).combine_chunks().take(pa.array(order))
@@ -111,19 +163,31 @@ class LineReader:
             schema=REJECTS,
         )
 
-    # One line
+    # One record
 
-    def _judge(self, line: bytes) -> list[Any]:
-        """The values of one line, in the contract's order; raises `Rejected`."""
+    def _record(self, text: bytes) -> Mapping[str, Any]:
+        """What one record holds, the application's own JSON lifted out of its wrapping."""
+        record = (
+            whole_record(text, self.format.record, self.unwrap[0][0]) if self._in_pieces else self.format.record(text)
+        )
+        for path in (*self.format.lifted, *self.unwrap):
+            record = lift(record, path)
+        return record
+
+    def _judge(self, text: bytes) -> list[Any]:
+        """The values of one record, in the contract's order; raises `Rejected`."""
         try:
-            record = self.format.record(line)
+            record = self._record(text)
         except Rejected as verdict:
             if verdict.reason is not Reason.MALFORMED:
                 raise
-            alone = self._columns(Lines(line), self.format.unwrap(line, Lines(line)), self._usual_kinds())
-            if alone is None or alone[1] is not None:
+            lines = self.format.lines(text)  # JSON that Python refuses, as too deep, and Arrow reads
+            if len(lines) != 1 or len(lines.readable()) != 1:
                 raise
-            return [_plain_value(column[0]) for column in alone[0].columns]
+            table, doubtful = self._quick(lines)
+            if doubtful is not None:
+                raise
+            return [_plain_value(column[0]) for column in table.columns]
         return [coerce_value(at_path(record, field.path), field, self.timezone) for field in self.contract.fields]
 
     def _table_of(self, rows: list[list[Any]]) -> pa.Table:
@@ -138,106 +202,117 @@ class LineReader:
 
     # Whole blocks
 
-    def _quick(
-        self, lines: Lines, unwrapped: Unwrapped
-    ) -> tuple[pa.Table, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Reads what can be read all at once: the rows, their lines' positions, and the positions left to judge."""
-        everything = np.arange(len(lines))
-        nothing = self.contract.arrow_schema.empty_table()
+    def _quick(self, lines: Lines) -> tuple[pa.Table, pa.Array | None]:
+        """Reads what can be read all at once: a row for each record, and a mask of those that must be judged alone."""
         if not len(lines):
-            return nothing, everything, everything
-        if not len(unwrapped.doubtful) and _is_utf8(lines.data):
-            for kinds in self._likely_kinds(lines):
-                whole = self._columns(lines, unwrapped, kinds)
-                if whole is not None:
-                    self._learned["kinds"] = kinds
-                    return self._without_doubtful(*whole, everything)
-        good = self._promising(lines, unwrapped)
-        tables, rows = [nothing], [np.empty(0, np.int64)]
-        for group in self._groups(lines, unwrapped, good):
-            table, positions, _ = self._without_doubtful(*group)
-            tables.append(table)
-            rows.append(positions)
-        found = np.concatenate(rows)
-        return pa.concat_tables(tables).combine_chunks(), found, np.setdiff1d(everything, found, assume_unique=True)
-
-    def _groups(
-        self, lines: Lines, unwrapped: Unwrapped, good: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[pa.Table, pa.Array | None, npt.NDArray[np.int64]]]:
-        """Reads the promising lines together, or by the handful if together they fail."""
-        kinds = self._learned.get("kinds") or self._usual_kinds()
-        for size in (max(len(good), 1), _HANDFUL):
-            groups = [good[start : start + size] for start in range(0, len(good), size)]
-            read = [(self._columns(*_only(lines, unwrapped, group), kinds), group) for group in groups]
-            if size == _HANDFUL or all(whole is not None for whole, _ in read):
-                yield from ((*whole, group) for whole, group in read if whole is not None)
-                return
-
-    @staticmethod
-    def _without_doubtful(
-        table: pa.Table, doubtful: pa.Array | None, positions: npt.NDArray[np.int64]
-    ) -> tuple[pa.Table, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        if doubtful is None:
-            return table, positions, positions[:0]
-        sure = pc.invert(doubtful)
-        mask = sure.to_numpy(zero_copy_only=False)
-        return table.filter(sure), positions[mask], positions[~mask]
-
-    def _columns(self, lines: Lines, unwrapped: Unwrapped, kinds: Kinds) -> tuple[pa.Table, pa.Array | None] | None:
-        """The block's rows and a mask of the doubtful ones; None if Arrow cannot read it as lines of one object each."""
-        starts, ends = lines.starts, lines.ends
-        octets = np.frombuffer(unwrapped.json, dtype=np.uint8)
-        if not (octets[ends - 1] == ord("}")).all() or (
-            not unwrapped.fields and not (octets[starts] == ord("{")).all()
-        ):
-            return None
-        schema = _raw_schema(
-            {path: kind for path, kind in kinds.items() if path[0] not in unwrapped.fields}, self.contract
-        )
-        try:
-            raw = pj.read_json(
-                pa.BufferReader(pa.py_buffer(unwrapped.json)),
-                read_options=pj.ReadOptions(use_threads=False, block_size=len(unwrapped.json) + 1),
-                parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-            )
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return None
-        if raw.num_rows != len(lines):
-            return None
-        columns, doubtful = [], None
+            return self.contract.arrow_schema.empty_table(), None
+        doubts: list[pa.Array] = []
+        layers = self._layers(lines, doubts)
+        columns = []
         for field in self.contract.fields:
-            column, doubt = coerce_column(_at_path(raw, unwrapped.fields, field.path), field, self.timezone)
-            if not field.nullable and column.null_count:
-                absent = pc.is_null(column)
-                doubt = absent if doubt is None else pc.or_(doubt, absent)
-            columns.append(column)
+            column, doubt = _column(layers, field, self.timezone)
             if doubt is not None:
-                doubtful = doubt if doubtful is None else pc.or_(doubtful, doubt)
+                doubts.append(doubt)
+            if not field.nullable and column.null_count:
+                doubts.append(pc.is_null(column))
+            columns.append(column)
+        doubtful = functools.reduce(pc.or_, doubts) if doubts else None
         return pa.Table.from_arrays(columns, schema=self.contract.arrow_schema), doubtful
 
-    # How a source logs its values
+    def _layers(self, lines: Lines, doubts: list[pa.Array]) -> list[Below]:
+        """What stands in each record, and in the objects lifted out of it, outermost first; adds to the doubts."""
+        unwrapped, count, sample = self.format.unwrap(lines), len(lines), _Sample(self, lines)
+        wanted = np.setdiff1d(np.arange(count), unwrapped.doubtful, assume_unique=True)
+        if unwrapped.json is None:
+            doubts += _all_but(wanted, count)
+            layers = [_fields(unwrapped.fields, lambda path: (pa.nulls(count, pa.string()), None))]
+        else:
+            bounds = unwrapped.bounds or (lines.starts, lines.ends)
+            found, rows = self._objects(unwrapped.json, bounds, wanted, sample, 0, unwrapped.fields)
+            doubts += _all_but(rows, count)
+            layers = [_fields(unwrapped.fields, _columns_of(_spread(found, rows, count)))]
+        for depth, path in enumerate((*self.format.lifted, *self.unwrap), 1):
+            if path in sample.objects:
+                doubts += _hidden(layers, path)
+                layers += [functools.partial(_under, layer, path) for layer in layers]
+                continue
+            text, bounds, held, doubt = _inner_text(_merged(layers, path))
+            found, rows = self._objects(text, bounds, np.arange(len(held)), sample, depth, {})
+            doubts += [*doubt, *_all_but(rows, len(held), held, count)]
+            layers.append(_columns_of(_spread(found, held[rows], count)))
+        return layers
 
+    def _objects(
+        self, json: bytes | bytearray | memoryview, bounds: tuple[Positions, Positions], wanted: Positions, sample: "_Sample", depth: int,
+        known: Collection[str],
+    ) -> tuple[pa.Table, Positions]:  # fmt: skip
+        """Reads the JSON objects of a layer in the way that its source was last seen to log, or now does."""
+
+        def shapes() -> Iterator[Shape]:
+            first = self._learned.get(depth, {})
+            first = first if first.keys() == self._usual_kinds.keys() else self._usual_kinds
+            yield self._shape(first, sample, known)
+            seen = sample.kinds
+            if seen != first:
+                yield self._shape(seen, sample, known)
+
+        table, rows, shape = read_objects(json, *bounds, wanted, shapes())
+        self._learned[depth] = {path: shape.kinds.get(path, kind) for path, kind in self._usual_kinds.items()}
+        return table, rows
+
+    def _shape(self, kinds: Kinds, sample: "_Sample", known: Collection[str]) -> Shape:
+        repeated = {field.path for field in self.contract.fields if field.repeated}
+        lifted = (*self.format.lifted, *self.unwrap)
+        paths = {path: kind for path, kind in kinds.items() if path[0] not in known}
+        paths |= {path: "string" for path in lifted if path not in sample.objects and path[0] not in known}
+        for path in (path for path in lifted if path in sample.objects):
+            paths |= {(*path, *below): kind for below, kind in kinds.items()}
+            repeated |= {(*path, *below) for below in repeated}
+        return Shape(paths, frozenset(repeated))
+
+    @functools.cached_property
     def _usual_kinds(self) -> Kinds:
         kinds: dict[Path, RawKind] = {}
         for field in self.contract.fields:
             kinds.setdefault(field.path, RAW_KINDS[field.kind])
         return kinds
 
-    def _likely_kinds(self, lines: Lines) -> Iterator[Kinds]:
-        """What worked last, or the usual; if that fails, what the block's first lines show."""
-        first = self._learned.get("kinds") or self._usual_kinds()
-        yield first
-        seen = self._kinds_of([lines.line(position) for position in range(min(len(lines), _LEARN_FROM))])
-        if seen != first:
-            yield seen
 
-    def _kinds_of(self, sample: Sequence[bytes]) -> Kinds:
-        kinds = dict(self._usual_kinds())
+class _Sample:
+    """What the first records of a block show of how their source logs."""
+
+    def __init__(self, reader: LineReader, lines: Lines) -> None:
+        self._reader, self._lines = reader, lines
+
+    @functools.cached_property
+    def _records(self) -> tuple[list[Mapping[str, Any]], frozenset[Path]]:
+        records, objects = [], set()
+        for position in range(min(len(self._lines), _LEARN_FROM)):
+            try:
+                record = self._reader.format.record(self._lines.line(position))
+                for path in (*self._reader.format.lifted, *self._reader.unwrap):
+                    if isinstance(at_path(record, path), dict):
+                        objects.add(path)
+                    record = lift(record, path)
+            except Rejected:
+                continue
+            records.append(record)
+        return records, frozenset(objects)
+
+    @property
+    def objects(self) -> frozenset[Path]:
+        """The lifted paths that hold objects, not strings."""
+        return self._records[1] if self._reader.format.lifted or self._reader.unwrap else frozenset()
+
+    @functools.cached_property
+    def kinds(self) -> Kinds:
+        """As what each path of the contract stands in the sample."""
+        kinds = dict(self._reader._usual_kinds)  # noqa: SLF001 - of the same module
         for path in kinds:
             seen = set()
-            for line in sample:
+            for record in self._records[0]:
                 try:
-                    seen.add(_kind_of(at_path(self.format.record(line), path)))
+                    seen.add(_kind_of(at_path(record, path)))
                 except Rejected:
                     continue
             seen.discard(None)
@@ -247,94 +322,113 @@ class LineReader:
                 kinds[path] = "float"
         return kinds
 
-    def _struct(self, kinds: Kinds, unwrapped: Unwrapped) -> type[msgspec.Struct]:
-        repeated = {field.path for field in self.contract.fields if field.repeated}
-        return _struct_of(
-            {
-                path: Any if path in repeated else _STRICT[kind]
-                for path, kind in kinds.items()
-                if path[0] not in unwrapped.fields
-            }
+
+def _column(layers: Sequence[Below], field: Field, timezone: str) -> Column:
+    """A field's values: of each record those of the innermost layer that has the first key of its path."""
+    chosen: list[tuple[Below, pa.Array | None]] = []
+    for layer in reversed(layers[1:]):
+        has = pc.is_valid(layer(field.path[:1])[0])
+        if pc.any(has).as_py():
+            chosen.append((layer, has))
+            if pc.all(has, min_count=0).as_py():
+                break
+    else:
+        chosen.append((layers[0], None))
+    values = doubtful = None
+    for layer, has in reversed(chosen):
+        raw, unsure = layer(field.path)
+        found, doubt = coerce_column(raw, field, timezone)
+        doubt = either(doubt, unsure)
+        if values is None:
+            values, doubtful = found, doubt
+        else:
+            values = pc.if_else(has, found, values)
+            doubtful = either(
+                None if doubt is None else pc.and_(doubt, has), None if doubtful is None else pc.and_not(doubtful, has)
+            )
+    return values, doubtful
+
+
+def _fields(fields: Mapping[str, Below], others: Below) -> Below:
+    return lambda path: fields[path[0]](path[1:]) if path[0] in fields else others(path)
+
+
+def _columns_of(table: pa.Table) -> Below:
+    """The columns of nested objects; nothing stands below a value that is no object."""
+
+    def below(path: Path) -> Column:
+        index = table.schema.get_field_index(path[0])
+        if index < 0:
+            return pa.nulls(table.num_rows, pa.string()), None
+        column = table.column(index).combine_chunks()
+        for key in path[1:]:
+            if not pa.types.is_struct(column.type):
+                return pa.nulls(table.num_rows, pa.string()), pc.is_valid(column)
+            column = pc.struct_field(column, column.type.get_field_index(key))  # null where its parent is
+        return column, None
+
+    return below
+
+
+def _under(layer: Below, path: Path, below: Path) -> Column:
+    return layer((*path, *below))
+
+
+def _merged(layers: Sequence[Below], path: Path) -> Column:
+    """A column of strings: of each record that of the innermost layer that has the first key of the path."""
+    text, doubt = layers[0](path)
+    for layer in layers[1:]:
+        has = pc.is_valid(layer(path[:1])[0])
+        inner, unsure = layer(path)
+        text = pc.if_else(has, inner, text)
+        doubt = either(
+            None if unsure is None else pc.and_(unsure, has), None if doubt is None else pc.and_not(doubt, has)
         )
-
-    def _promising(self, lines: Lines, unwrapped: Unwrapped) -> npt.NDArray[np.int64]:
-        """The lines that msgspec can read as the kinds that are expected: a quick guess at what Arrow will accept."""
-        kinds = self._learned.get("kinds") or self._usual_kinds()
-        decoder = msgspec.json.Decoder(self._struct(kinds, unwrapped))
-        view = memoryview(unwrapped.json)
-        doubtful = set(unwrapped.doubtful.tolist())
-        good = []
-        for position, (start, end) in enumerate(zip(lines.starts.tolist(), lines.ends.tolist(), strict=True)):
-            if position in doubtful:
-                continue
-            line = view[start:end]
-            try:
-                decoder.decode(line)
-                bytes(line).decode()
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                continue
-            good.append(position)
-        return np.array(good, dtype=np.int64)
+    return text, doubt
 
 
-def _is_utf8(data: bytes) -> bool:
-    offsets = pa.py_buffer(np.array([0, len(data)], dtype=np.int32))
-    try:
-        pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(data)]).cast(pa.string())
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _hidden(layers: Sequence[Below], path: Path) -> list[pa.Array]:
+    """The records in which several layers have the object's key: only the innermost one counts there."""
+    there = [pc.is_valid(layer(path[:1])[0]) for layer in layers]
+    return [pc.and_(one, other) for one, other in itertools.combinations(there, 2)]
 
 
-def _only(lines: Lines, unwrapped: Unwrapped, positions: npt.NDArray[np.int64]) -> tuple[Lines, Unwrapped]:
-    """A block of some of the lines."""
-    view = memoryview(unwrapped.json)
-    starts, ends = lines.starts[positions].tolist(), lines.ends[positions].tolist()
-    text = b"\n".join([bytes(view[start:end]).lstrip() for start, end in zip(starts, ends, strict=True)])
-    fields = {name: column.take(pa.array(positions)) for name, column in unwrapped.fields.items()}
-    return Lines(text), Unwrapped(text, fields)
+def _inner_text(column: Column) -> tuple[bytes, tuple[Positions, Positions], Positions, list[pa.Array]]:
+    """The JSON in a column of strings as a text of lines, where each begins and ends, their records, and the doubts."""
+    raw, unsure = column
+    text = pc.utf8_trim(raw, WHITE)
+    if pc.any(pc.starts_with(text, CEE)).as_py():
+        text = pc.utf8_ltrim(pc.replace_substring_regex(text, f"^{CEE}", ""), WHITE)
+    braced = pc.fill_null(pc.and_(pc.starts_with(text, "{"), pc.ends_with(text, "}")), False)
+    doubts = [pc.and_not(pc.is_valid(raw), braced), *([] if unsure is None else [unsure])]
+    held = np.flatnonzero(braced.to_numpy(zero_copy_only=False))
+    if len(held) < len(text):
+        text = text.filter(braced)
+    if pc.any(pc.match_substring(text, "\n")).as_py():
+        text = pc.replace_substring(text, "\n", " ")  # white space: in a string JSON would have escaped it
+    joined = pc.binary_join_element_wise(text, "", "\n")
+    offsets = np.frombuffer(joined.buffers()[1], dtype=np.int32)[joined.offset :][: len(joined) + 1].astype(np.int64)
+    data = joined.buffers()[2].to_pybytes() if len(joined) else b""
+    return data, (offsets[:-1], offsets[1:] - 1), held, doubts
 
 
-def _at_path(raw: pa.Table, fields: Mapping[str, pa.Array], path: Path) -> pa.Array:
-    if path[0] in fields:
-        return fields[path[0]] if len(path) == 1 else pa.nulls(raw.num_rows, pa.string())
-    column = raw.column(path[0]).combine_chunks()
-    for key in path[1:]:
-        column = column.flatten()[column.type.get_field_index(key)]  # null where its parent is
-    return column
+def _spread(table: pa.Table, rows: Positions, count: int) -> pa.Table:
+    """The rows of a table at their places among `count`, null elsewhere."""
+    if len(rows) == count:
+        return table
+    places = np.full(count, -1, dtype=np.int64)
+    places[rows] = np.arange(len(rows))
+    return table.take(pa.array(places, mask=places < 0))
 
 
-def _raw_schema(kinds: Kinds, contract: Contract) -> pa.Schema:
-    """The nested Arrow schema in which the paths of the contract stand."""
-    repeated = {field.path for field in contract.fields if field.repeated}
-    return pa.schema(
-        _members(
-            {path: pa.list_(RAW_TYPES[kind]) if path in repeated else RAW_TYPES[kind] for path, kind in kinds.items()}
-        )
-    )
-
-
-def _members(types: Mapping[Path, pa.DataType]) -> list[pa.Field]:
-    heads = dict.fromkeys(path[0] for path in types)
-    members = []
-    for head in heads:
-        below = {path[1:]: found for path, found in types.items() if path[0] == head}
-        members.append(pa.field(head, below[()] if () in below else pa.struct(_members(below))))
-    return members
-
-
-_STRICT: dict[RawKind, Any] = {"string": str | None, "int": int | None, "float": float | None, "boolean": bool | None}
-
-
-def _struct_of(types: Mapping[Path, Any]) -> type[msgspec.Struct]:
-    """A msgspec type that accepts just the objects whose paths hold these types, or nothing."""
-    members: list[tuple[str, Any, Any]] = []
-    rename: dict[str, str] = {}
-    for number, head in enumerate(dict.fromkeys(path[0] for path in types)):
-        below = {path[1:]: found for path, found in types.items() if path[0] == head}
-        rename[f"f{number}"] = head
-        members.append((f"f{number}", below[()] if () in below else _struct_of(below) | None, None))
-    return msgspec.defstruct("Line", members, rename=rename)
+def _all_but(rows: Positions, length: int, places: Positions | None = None, count: int | None = None) -> list[pa.Array]:
+    """A mask of the records that are not among some rows, if there are any."""
+    if len(rows) == length:
+        return []
+    left = np.setdiff1d(np.arange(length), rows, assume_unique=True)
+    mask = np.zeros(count or length, dtype=bool)
+    mask[left if places is None else places[left]] = True
+    return [pa.array(mask)]
 
 
 def _kind_of(value: Any) -> RawKind | None:

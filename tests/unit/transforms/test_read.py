@@ -10,12 +10,17 @@ import zstandard
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from retrolabel.schemas.contract import parse_contract
 from retrolabel.schemas.errors import InputError
 from retrolabel.transforms import read
+from retrolabel.transforms.formats import FORMATS
 from retrolabel.transforms.kernels.crc32c import combine
+from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
 from retrolabel.transforms.read import blocks_of, compression_of, fingerprint_of, stretches_of
 
+CONTRACT = parse_contract({"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"}]})
+LINES = LineReader("s", FORMATS["json"], CONTRACT)
 COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "zstd": zstandard.ZstdCompressor().compress, "": bytes}
 
 
@@ -26,7 +31,7 @@ def as_input(path, size=None) -> Input:
 
 
 def read_all(path):
-    return [block for stretch in stretches_of(as_input(path)) for block in blocks_of(stretch)]
+    return [block for stretch in stretches_of(as_input(path)) for block in blocks_of(stretch, LINES)]
 
 
 def checksum_of(blocks) -> int:
@@ -115,7 +120,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_noticed(tmp_path):
     path = tmp_path / "a.log"
     path.write_bytes(b"one\ntwo\n")
     with pytest.raises(InputError, match="became shorter"):
-        list(blocks_of(as_input(path, size=100)))
+        list(blocks_of(as_input(path, size=100), LINES))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
