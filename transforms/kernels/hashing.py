@@ -50,7 +50,7 @@ def _as_text(column: pa.Array) -> pa.Array:
         column = column.cast(pa.int64())
     if pa.types.is_floating(column.type):
         raise TypeError(f"a {column.type} is no key: the same number can be written in many ways")
-    return column if pa.types.is_string(column.type) else column.cast(pa.string())
+    return column if column.type in (pa.string(), pa.binary()) else column.cast(pa.string())
 
 
 def _extend(state: Hashes, texts: pa.Array) -> Hashes:

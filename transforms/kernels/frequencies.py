@@ -1,0 +1,200 @@
+"""How often texts occur: exact counts up to a limit, then the most frequent ones with a bound on their error."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retrolabel.transforms.kernels.engine import connection
+from retrolabel.transforms.kernels.hashing import stable_hash
+
+COUNTED = 16_384
+"""Up to so many different texts every one is counted, and so is their number."""
+
+RANKED = 1024
+"""How many of the most frequent texts are kept beyond that; what a merge loses of a count is below 1 / RANKED of the rows."""
+
+LONGEST = 1024
+"""Bytes of a text that is kept; a longer one counts as `LARGE`."""
+
+LARGE = "__LARGE_BYTES__"
+INVALID = "__BYTES_VALUE__"
+"""Stands for what is not UTF-8, as in TensorFlow Data Validation."""
+
+_HASHED_IN_WORDS = 128
+_SAMPLE = 4096
+
+Counts = npt.NDArray[np.float64]
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frequencies:
+    """Texts and how often each occurs."""
+
+    texts: pa.Array
+    counts: Counts
+    weights: Counts | None
+    """The sum of the weights of each text's rows, if rows are weighted."""
+    error: float
+    """A text occurs at most so many times more often than its count says, one that is not here at most so often."""
+    hashes: Hashes
+    """The `COUNTED` smallest hashes of different texts, ascending (K minimum values)."""
+    octets: int
+    """The bytes of all texts together."""
+    invalid: int
+    """How many are not UTF-8."""
+
+    def __add__(self, other: "Frequencies") -> "Frequencies":
+        """The frequencies of both together: exact while no more than `COUNTED` texts differ."""
+        encoded = pa.concat_arrays([self.texts, other.texts]).dictionary_encode()
+        places = encoded.indices.to_numpy()
+        counts = np.bincount(places, np.concatenate([self.counts, other.counts]), len(encoded.dictionary))
+        weights = None
+        if self.weights is not None and other.weights is not None:
+            weights = np.bincount(places, np.concatenate([self.weights, other.weights]), len(encoded.dictionary))
+        return _limited(
+            Frequencies(
+                encoded.dictionary,
+                counts,
+                weights,
+                self.error + other.error,
+                np.unique(np.concatenate([self.hashes, other.hashes]))[:COUNTED],
+                self.octets + other.octets,
+                self.invalid + other.invalid,
+            )
+        )
+
+    @property
+    def unique(self) -> int:
+        """How many texts differ: exact below `COUNTED`, else with a standard error of 1 / sqrt(COUNTED - 2), 0.8 %.
+
+        Bar-Yossef, Jayram, Kumar, Sivakumar and Trevisan, "Counting distinct elements in a data stream", RANDOM 2002.
+        """
+        if len(self.hashes) < COUNTED:
+            return len(self.hashes)
+        return round((COUNTED - 1) / ((float(self.hashes[-1]) + 1) / 2.0**64))
+
+    def ranked(self, most: int, weighted: bool = False) -> list[tuple[str, float]]:
+        """The most frequent texts with their counts, or weights; of equally frequent ones the greater text is first."""
+        masses = self.weights if weighted and self.weights is not None else self.counts
+        if len(masses) > most:
+            kept = np.flatnonzero(masses >= np.partition(masses, len(masses) - most)[len(masses) - most])
+        else:
+            kept = np.arange(len(masses))
+        pairs = zip(self.texts.take(pa.array(kept)).to_pylist(), masses[kept].tolist(), strict=True)
+        return sorted(pairs, key=lambda pair: (pair[1], pair[0].encode()), reverse=True)[:most]
+
+
+NONE = Frequencies(pa.array([], pa.string()), np.array([]), None, 0.0, np.array([], np.uint64), 0, 0)
+"""The frequencies of no texts."""
+
+
+def frequencies_of(texts: pa.Array, weights: Counts | None = None) -> Frequencies:
+    """The frequencies of texts or octets without nulls."""
+    if not len(texts):
+        return NONE if weights is None else dataclasses.replace(NONE, weights=np.array([]))
+    octets = int(pc.sum(pc.binary_length(texts)).as_py())
+    if weights is None and len(texts) > COUNTED and _differ(texts) and _is_text(texts):
+        hashes = _hashes(texts)
+        ordered = np.sort(hashes)
+        starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
+        if len(starts) > COUNTED:
+            return _most_frequent(texts, hashes, ordered, starts, octets)
+    if weights is None:
+        counted = pc.value_counts(texts)
+        different, counts, sums = counted.field(0), counted.field(1).to_numpy().astype(np.float64), None
+    else:
+        encoded = texts.dictionary_encode()
+        different, places = encoded.dictionary, encoded.indices.to_numpy()
+        counts = np.bincount(places).astype(np.float64)
+        sums = np.bincount(places, weights, len(counts))
+    hashes = np.unique(_hashes(different))[:COUNTED]
+    invalid = 0
+    if not _is_text(different):
+        broken = np.array([_is_broken(value) for value in different.cast(pa.binary()).to_pylist()])
+        invalid = int(counts[broken].sum())
+        different = pc.if_else(pa.array(broken), pa.scalar(INVALID.encode(), pa.binary()), different.cast(pa.binary()))
+    found = Frequencies(_kept(different), counts, sums, 0.0, hashes, octets, invalid)
+    return found + (NONE if sums is None else dataclasses.replace(NONE, weights=np.array([])))
+
+
+def _most_frequent(
+    texts: pa.Array, hashes: Hashes, ordered: Hashes, starts: npt.NDArray[np.int64], octets: int
+) -> Frequencies:
+    """Of very many different texts: only those that are kept are looked at as texts."""
+    runs = np.diff(starts, append=len(ordered))
+    first = np.argsort(-runs, kind="stable")[:RANKED]
+    error = float(np.partition(runs, len(runs) - RANKED - 1)[len(runs) - RANKED - 1])
+    wanted = np.sort(ordered[starts[first]])
+    likely = np.zeros(65536, np.bool_)
+    likely[wanted & np.uint64(0xFFFF)] = True
+    rows = np.flatnonzero(likely[hashes & np.uint64(0xFFFF)])
+    rows = rows[np.isin(hashes[rows], wanted)]
+    different, places = np.unique(hashes[rows], return_index=True)
+    counts = runs[np.searchsorted(ordered[starts], different)].astype(np.float64)
+    kept = _kept(texts.take(pa.array(rows[places])))
+    smallest = ordered[starts[:COUNTED]]
+    return Frequencies(kept, counts, None, error, smallest, octets, 0) + NONE
+
+
+def _limited(found: Frequencies) -> Frequencies:
+    if len(found.texts) <= COUNTED:
+        return found
+    order = np.lexsort((_hashes(found.texts), -found.counts))
+    kept, dropped = order[:RANKED], order[RANKED]
+    return dataclasses.replace(
+        found,
+        texts=found.texts.take(pa.array(kept)),
+        counts=found.counts[kept],
+        weights=None if found.weights is None else found.weights[kept],
+        error=found.error + float(found.counts[dropped]),
+    )
+
+
+def _differ(texts: pa.Array) -> bool:
+    """Whether the first texts hardly repeat: counting them by hash is quicker then."""
+    return 2 * len(texts.slice(0, _SAMPLE).unique()) > min(len(texts), _SAMPLE)
+
+
+def _is_text(texts: pa.Array) -> bool:
+    try:
+        texts.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_broken(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _kept(texts: pa.Array) -> pa.Array:
+    """As strings that are short enough to be kept."""
+    octets = texts.cast(pa.binary())
+    lengths = pc.binary_length(octets)
+    if len(octets) and pc.max(lengths).as_py() > LONGEST:
+        octets = pc.if_else(pc.greater(lengths, LONGEST), pa.scalar(LARGE.encode(), pa.binary()), octets)
+    return octets.cast(pa.string())
+
+
+def _hashes(texts: pa.Array) -> Hashes:
+    """A stable hash of each; of long texts the first half of their MD5, which DuckDB computes by the block."""
+    octets = texts.cast(pa.binary())
+    long = pc.greater(pc.binary_length(octets), _HASHED_IN_WORDS)
+    if not pc.any(long).as_py():
+        return stable_hash(pa.table({"text": octets}), ("text",), "stats")
+    places = np.flatnonzero(long.to_numpy(zero_copy_only=False))
+    short = pc.if_else(long, pa.scalar(b"", pa.binary()), octets)
+    hashes = stable_hash(pa.table({"text": short}), ("text",), "stats")
+    rows = pa.table({"place": places, "octets": octets.take(pa.array(places))})
+    sql = "SELECT md5_number_lower(octets) AS hash FROM rows ORDER BY place"
+    hashes[places] = connection().register("rows", rows).execute(sql).fetchnumpy()["hash"]
+    connection().unregister("rows")
+    return hashes

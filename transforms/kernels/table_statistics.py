@@ -1,0 +1,166 @@
+"""Statistics of the rows of a table, of all and of slices, as partial results that add up and travel."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retrolabel.schemas.errors import InputError
+from retrolabel.transforms.kernels.column_statistics import ColumnStatistics, column_statistics
+
+ALL_EXAMPLES = "All Examples"
+"""The name of the statistics of all rows, as TensorFlow Data Validation calls them."""
+
+SLICES = 256
+"""The most slices by the same columns; those with the most rows are kept."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TableStatistics:
+    """What is known of some rows."""
+
+    rows: int
+    weight: float | None
+    """The sum of the rows' weights; None without weights."""
+    columns: Mapping[str, ColumnStatistics]
+
+    def __add__(self, other: "TableStatistics") -> "TableStatistics":
+        """What is known of both together; rows of a table without a column count as missing there.
+
+        Raises:
+            InputError: a column holds values in one that cannot be compared with those in the other.
+        """
+        columns = dict(self.columns)
+        for name, theirs in other.columns.items():
+            try:
+                columns[name] = columns[name] + theirs if name in columns else theirs
+            except TypeError as error:
+                raise InputError(f"column {name!r} holds {error} in different places: statistics need one type; "
+                                 "convert one of them, or leave the column out with --columns") from None  # fmt: skip
+        weight = None if self.weight is None or other.weight is None else self.weight + other.weight
+        return TableStatistics(self.rows + other.rows, weight, columns)
+
+
+Sliced = dict[str, TableStatistics]
+"""Statistics by the name of the rows that they are of."""
+
+
+def table_statistics(table: pa.Table, weight: str | None = None) -> TableStatistics:
+    """The statistics of a block of rows.
+
+    Args:
+        table: any columns that `column_statistics` takes; those of structs are taken apart, named `struct.field`.
+        weight: the column that holds the rows' weights, which has no statistics itself.
+
+    Raises:
+        InputError: a column's type is not one that has statistics, or a weight is missing.
+    """
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    weights = None if weight is None else _weights(table, weight)
+    columns = {}
+    for name in table.column_names:
+        if name != weight:
+            try:
+                columns[name] = column_statistics(table.column(name), weights)
+            except TypeError as error:
+                raise InputError(f"column {name!r} is a {error}: statistics are of texts, numbers, booleans, times and "
+                                 "lists of them; leave it out with --columns") from None  # fmt: skip
+    return TableStatistics(table.num_rows, None if weights is None else float(weights.sum()), columns)
+
+
+def _weights(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    if name not in table.column_names:
+        raise InputError(f"there is no column {name!r} of weights; there are {', '.join(table.column_names)}")
+    column = table.column(name)
+    if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise InputError(f"the weight {name!r} must be a number in every row; it is a {column.type}, null in "
+                         f"{column.null_count:,} rows")  # fmt: skip
+    weights: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    return weights
+
+
+def sliced_statistics(
+    table: pa.Table, slices: Sequence[Sequence[str]], weight: str | None = None, whole: str = ALL_EXAMPLES
+) -> Sliced:
+    """The statistics of a block and of its slices: the rows of equal values in some columns.
+
+    Args:
+        table: the rows.
+        slices: columns, each group of which cuts the rows into slices named `<column>_<value>`, several joined by `_`.
+        weight: as for `table_statistics`.
+        whole: the name for the statistics of all rows.
+    """
+    found = {whole: table_statistics(table, weight)}
+    for group in slices:
+        if table.num_rows and all(name in table.column_names for name in group):
+            for name, rows in _slices(table, sorted(group)):
+                found[name] = table_statistics(table.take(rows), weight)
+    return found
+
+
+def _slices(table: pa.Table, group: Sequence[str]) -> list[tuple[str, pa.Array]]:
+    """The rows of each slice, that of the most rows first; a row that lacks a value is in none."""
+    keys = [_words(table.column(name)) for name in group]
+    parts = [part for name, key in zip(group, keys, strict=True) for part in (f"{name}_", key, "_")][:-1]
+    encoded = pc.binary_join_element_wise(*parts, "").combine_chunks().dictionary_encode()
+    places = pc.fill_null(encoded.indices, -1).to_numpy()
+    order = np.argsort(places, kind="stable")
+    counts = np.bincount(places[places >= 0], minlength=len(encoded.dictionary))
+    ends = np.cumsum(counts) + (len(places) - counts.sum())
+    names = encoded.dictionary.to_pylist()
+    largest = sorted(range(len(names)), key=lambda number: (-counts[number], names[number]))[:SLICES]
+    return [(names[number], pa.array(order[ends[number] - counts[number] : ends[number]])) for number in largest]
+
+
+def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values as they stand in the name of a slice."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column if pa.types.is_string(column.type) else column.cast(pa.string())
+
+
+def merge(partials: Iterable[Sliced]) -> Sliced:
+    """All together, added in the order given."""
+    return functools.reduce(_merge_two, partials, {})
+
+
+def _merge_two(first: Sliced, second: Sliced) -> Sliced:
+    return {
+        name: first[name] + second[name] if name in first and name in second else first.get(name) or second[name]
+        for name in {**first, **second}
+    }
+
+
+def encode(statistics: Sliced) -> bytes:
+    """Partial results as they travel."""
+    return _encoder.encode(statistics)
+
+
+def decode(encoded: bytes) -> Sliced:
+    """Partial results as they arrived."""
+    return _decoder.decode(encoded)
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return msgspec.msgpack.Ext(1, value.dtype.char.encode() + value.tobytes())
+    if isinstance(value, pa.Array):
+        return value.to_pylist()
+    raise NotImplementedError(type(value))
+
+
+def _from_plain(expected: Any, value: Any) -> Any:
+    if expected is pa.Array:
+        return pa.array(value, pa.string())
+    return np.frombuffer(value.data[1:], dtype=chr(value.data[0]))
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_to_plain)
+_decoder: msgspec.msgpack.Decoder[Sliced] = msgspec.msgpack.Decoder(Sliced, dec_hook=_from_plain)
