@@ -27,9 +27,11 @@ from retrolabel.configs.model import (
     Schedule,
     Source,
     Split,
+    Validation,
 )
 from retrolabel.schemas.contract import Contract, Field, contract_of
-from retrolabel.schemas.errors import ConfigError, Problem
+from retrolabel.schemas.errors import ConfigError, InputError, Problem
+from retrolabel.schemas.metadata_files import schema_from, statistics_from, to_bytes
 
 PREDICTIONS = "predictions"
 RESERVED = ("split", "weight")
@@ -58,6 +60,8 @@ class Project:
     """Of `predictions` and of each outcome."""
     contract_texts: Mapping[str, Any]
     """The Avro schemas themselves."""
+    expected: Mapping[str, bytes]
+    """What `validation` names, as binary protos: the `schema`, and the statistics of `serving`."""
     places: Mapping[KeyPath, Place]
 
     @property
@@ -121,13 +125,16 @@ def load_project(path: str) -> Project:
         for detail in error.errors():
             add(*_in_words(detail, filled))
     contracts, texts = _read_contracts(filled, os.path.dirname(os.path.abspath(path)), add)
+    expected = {}
     if config is not None:
         _check_across(config, contracts, add)
+        if config.validation:
+            expected = _read_expected(config.validation, os.path.dirname(os.path.abspath(path)), add)
     if problems:
         raise ConfigError.of(path, problems)
     if config is None:
         raise ConfigError(f"{path!r} is not a config")
-    return Project(path, config, written, contracts, texts, places)
+    return Project(path, config, written, contracts, texts, expected, places)
 
 
 # YAML
@@ -245,7 +252,7 @@ def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
 # Words for what pydantic finds
 
 _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
-    PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy,
+    PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy, "validation": Validation,
     "schedule": Schedule, "retention": Retention,
 }  # fmt: skip
 
@@ -338,6 +345,26 @@ def _read_contracts(filled: Any, directory: str, add: Any) -> tuple[dict[str, Co
     return contracts, texts
 
 
+def _read_expected(validation: Validation, directory: str, add: Any) -> dict[str, bytes]:
+    """The schema, and the statistics of serving, of `validation`."""
+    found = {}
+    for key, file, read in (
+        ("schema", validation.expected, schema_from),
+        ("serving", validation.serving, statistics_from),
+    ):
+        if file is None:
+            continue
+        try:
+            with open(os.path.join(directory, file), "rb") as opened:
+                found[key] = to_bytes(read(opened.read(), file), ".pb")
+        except OSError as error:
+            hint = "; `retrolabel schema infer` writes one" if key == "schema" else ""
+            add(("validation", key), f"cannot read {file!r}: {error.strerror}{hint}")
+        except InputError as error:
+            add(("validation", key), str(error))
+    return found
+
+
 # What two parts of a config must agree on
 
 
@@ -377,6 +404,7 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
                 ("freshness", name),
                 f"no source is called {name!r}. {nearest_name(name, [PREDICTIONS, *config.outcomes])}",
             )
+    _check_slices(config, contracts.get(PREDICTIONS), add)
     if config.split:
         _check_split(config, contracts.get(PREDICTIONS), add)
 
@@ -435,6 +463,17 @@ def _check_join(name: str, outcome: Outcome, contracts: Mapping[str, Contract], 
                 place,
                 f"{mine.name!r} is {_kind(mine)}, but the predictions' {other.name!r} is {_kind(other)}; they can never be equal",
             )
+
+
+def _check_slices(config: Config, contract: Contract | None, add: Any) -> None:
+    for number, group in enumerate(config.slices):
+        fields = [name for name in group if name not in config.labels]
+        for field in _named(fields, contract, ("slices", number), add):
+            if field.repeated or field.kind in ("float", "double", "timestamp"):
+                add(
+                    ("slices", number),
+                    f"{field.name!r} is {_kind(field)}; slice by texts, integers, booleans or labels",
+                )
 
 
 def _check_split(config: Config, contract: Contract | None, add: Any) -> None:

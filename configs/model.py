@@ -1,11 +1,13 @@
 """What a user may set, and what it means. The one description of the config: the loader and the JSON Schema follow it."""
 
 import datetime
+import difflib
 import re
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from tensorflow_metadata.proto.v0.anomalies_pb2 import AnomalyInfo
 
 Attribution = Literal["all", "last", "first"]
 """Which predictions an outcome counts for, of those with its key in whose window it falls.
@@ -142,6 +144,33 @@ class Privacy(Section):
     """Whether the text of a rejected line is kept beside its place and reason."""
 
 
+def _as_slices(value: Any) -> Any:
+    return tuple((one,) if isinstance(one, str) else tuple(one) for one in value) if isinstance(value, list) else value
+
+
+def _anomaly_type(name: str) -> str:
+    if name not in AnomalyInfo.Type.keys():  # noqa: SIM118 - not a dict
+        near = difflib.get_close_matches(name.upper(), AnomalyInfo.Type.keys(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "such as SCHEMA_NEW_COLUMN"
+        raise ValueError(f"no type of anomaly of TensorFlow Metadata is called {name!r}; {hint}")
+    return name
+
+
+class Validation(Section):
+    """What a day's examples must be like to be published."""
+
+    expected: str = Field(alias="schema")
+    """A `Schema` of TensorFlow Metadata, as `retrolabel schema infer` writes it. Relative to the config file."""
+    environment: str | None = None
+    """Of the schema's environments the one that the examples are of, such as TRAINING."""
+    against: int | None = Field(default=None, ge=1)
+    """The version whose last day drift is measured against; by default the last day before the built one."""
+    serving: str | None = None
+    """Statistics of the serving data that skew is measured against. Relative to the config file."""
+    severity: dict[Annotated[str, AfterValidator(_anomaly_type)], Literal["error", "warning", "ignore"]] = {}
+    """What an anomaly of a type means: `error` (the default): nothing is published; `warning`: published, and marked; `ignore`."""
+
+
 class Schedule(Section):
     """Which days `retrolabel run` builds, and when; nothing here changes what a build publishes."""
 
@@ -192,6 +221,9 @@ class Config(Section):
     sample: Sample | None = None
     output: Output = Output()
     privacy: Privacy = Privacy()
+    slices: Annotated[tuple[Names, ...], BeforeValidator(_as_slices)] = ()
+    """Columns, or groups of them, by whose values the statistics tell examples apart; boolean labels always do."""
+    validation: Validation | None = None
     schedule: Schedule = Schedule()
     retention: Retention = Retention()
     freshness: dict[str, FreshnessRule] = {}

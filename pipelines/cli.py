@@ -21,6 +21,7 @@ COMMANDS = {
     "show": "Show what is in a version of a dataset.",
     "status": "Show the calendar of days: version, maturity, what is odd, age.",
     "versions": "List the versions of a dataset.",
+    "stats": "Compute statistics of any files.",
     "rejects": "List the lines that were rejected, with reasons.",
     "gc": "Remove what killed builds left.",
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
@@ -27,7 +28,7 @@ from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_b
 from retrolabel.transforms.kernels.expressions import label_type, value_when_none
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
-from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan
+from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
 from retrolabel.transforms.read import compression_of, fingerprint_of
 from retrolabel.transforms.storage import is_local
 
@@ -37,7 +38,7 @@ SHARD_BYTES = 64 * 2**20
 COMPRESSION_RATIO = 8
 """How much larger than its file the text of a compressed log is taken to be."""
 
-SOFTWARE = ("retrolabel", "apache-beam", "duckdb", "pyarrow", "fastavro")
+SOFTWARE = ("retrolabel", "apache-beam", "duckdb", "pyarrow", "fastavro", "numpy", "tensorflow-metadata")
 """What decides the bytes of a dataset, beside config and input."""
 
 _DATE = re.compile(r"\{date:([^}]*)\}")
@@ -73,7 +74,7 @@ def plan_build(
     identity = {
         "config": project.recipe, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
         "inputs": [(file.source, file.name, file.size) for files in listed.values() for file in files],
-        "complete_until": declared,
+        "complete_until": declared, "expected": {key: hashlib.sha256(found).hexdigest() for key, found in project.expected.items()},
     }  # fmt: skip
     attributions = tuple(attribution_of(project, name) for name in used)
     root = project.root
@@ -95,6 +96,8 @@ def plan_build(
         output_format=config.output.format,
         keep_days=config.retention.days,
         at_least=0,
+        slices=_slices(config, attributions),
+        validation=_validation_rule(project),
         manifest=_known_beforehand(project, date, software, attributions),
     ), inputs
 
@@ -176,6 +179,22 @@ def _example_rule(config: Config, attributions: tuple[AttributionRule, ...], beg
     keep = config.sample.negatives if config.sample else 1.0
     return ExampleRule(
         config.predictions.key, config.predictions.time, attributions, split, keep, config.sample is not None
+    )
+
+
+def _slices(config: Config, attributions: Sequence[AttributionRule]) -> tuple[tuple[str, ...], ...]:
+    """Those of the config, and the values of every boolean label."""
+    labels = [(label.name,) for rule in attributions for label in rule.labels if pa.types.is_boolean(label.type)]
+    return tuple(dict.fromkeys([*config.slices, *labels]))
+
+
+def _validation_rule(project: Project) -> ValidationRule | None:
+    rule = project.config.validation
+    if rule is None:
+        return None
+    expected = project.expected
+    return ValidationRule(
+        expected["schema"], rule.environment, rule.against, expected.get("serving", b""), rule.severity
     )
 
 

@@ -9,7 +9,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retrolabel.pipelines.summary import printable
+from retrolabel.schemas.errors import printable
 from retrolabel.schemas.manifest import DayManifest
 from retrolabel.transforms.dataset import part_bytes, read_day_manifest, read_version, split_name
 

@@ -2,8 +2,9 @@
 
 import click
 
+from retrolabel.pipelines.stats_command import summary_of
 from retrolabel.pipelines.summary import render_summary
-from retrolabel.transforms.dataset import read_day_manifest, read_version, split_name
+from retrolabel.transforms.dataset import read_day_manifest, read_statistics, read_version, split_name
 from retrolabel.transforms.publish import Published
 
 
@@ -33,13 +34,11 @@ def command(dataset: str, date: str | None, as_json: bool) -> None:
     click.echo(render_summary(manifest, Published(record.version, record.parent, True, changes), root))
     click.echo(f"\n  all days: {len(record.days):,}, {min(record.days)} to {max(record.days)}")
     click.echo("  columns:")
-    statistics = manifest.columns["all"]
+    listed = read_statistics(root, manifest)
+    features = {feature.path.step[0]: feature for feature in listed.datasets[0].features} if listed else {}
     width = max(len(field["name"]) for field in manifest.example_schema)
     for field in manifest.example_schema:
-        found = statistics.get(field["name"], {})
-        told = f"{found['missing']:>12,} missing" if found else ""
-        if found and found["mean"] is not None and field["type"] in ("int32", "int64", "float", "double"):
-            told += f"   mean {found['mean']:.6g}, {found['minimum']:.6g} to {found['maximum']:.6g}"
+        told = summary_of(features[field["name"]]) if field["name"] in features else ""
         click.echo(f"    {field['name']:<{width}}  {field['type']:<22} {told}".rstrip())
     software = ", ".join(f"{name} {version}" for name, version in sorted(manifest.software.items()))
     click.echo(f"  built with {software}")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from retrolabel.schemas.errors import printable
 from retrolabel.schemas.manifest import DayManifest, SourceCounts
 from retrolabel.transforms.publish import Published
 
@@ -68,6 +69,8 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
         yield f"  {counts.immature:,} immature: their windows were open when the outcome logs end ({watermarks})"
     if counts.sampled_out:
         yield f"  {counts.sampled_out:,} negatives sampled out; the weight of the others says so"
+    for anomaly in manifest.anomalies or []:
+        yield f"  {anomaly['severity']}: {printable(anomaly['feature'])}: {printable(anomaly['description'][:300])}"
 
 
 def balance(label: Mapping[str, Any], rows: int) -> str:
@@ -78,8 +81,10 @@ def balance(label: Mapping[str, Any], rows: int) -> str:
     if values is not None and set(values) <= {"true", "false", "null"}:
         told = f"{values.get('true', 0):,} true ({values.get('true', 0) / rows:.2%})"
         return told + (f", {values['null']:,} unknown" if values.get("null") else "")
-    if label.get("mean") is None or label.get("missing") == rows:
+    if label["missing"] == rows:
         return "all unknown"
+    if label["mean"] is None:
+        return f"{len(values) - ('null' in values)} different values" if values else "many different values"
     unknown = f", {label['missing']:,} unknown" if label.get("missing") else ""
     return f"mean {label['mean']:.4g}{unknown}"
 
@@ -125,10 +130,3 @@ def _changes(changes: Mapping[str, Any]) -> Iterator[str]:
         if label["changed"]:
             told = ", ".join(f"{count:,} {transition}" for transition, count in label["transitions"].items())
             yield f"    {name}: {label['changed']:,} changed: {told}"
-
-
-def printable(text: str) -> str:
-    """Text of a log as it may be shown: control characters, and what turns the direction of text, are spelled out."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )

@@ -53,6 +53,12 @@ class InputError(RetrolabelError):
     exit_code = 4
 
 
+class AnomalyError(RetrolabelError):
+    """The build ran, and its data has an anomaly that the config calls an error."""
+
+    exit_code = 5
+
+
 class IntegrityError(RetrolabelError):
     """What is stored is not what its manifest says."""
 
@@ -63,3 +69,10 @@ class StorageError(RetrolabelError):
     """The storage is full, or refuses to be written."""
 
     exit_code = 7
+
+
+def printable(text: str) -> str:
+    """Text of a log as it may be shown: control characters, and what turns the direction of text, are spelled out."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )

@@ -79,7 +79,8 @@ class PartFile(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True)
 
-    kind: Literal["examples", "rejects"]
+    kind: Literal["examples", "rejects", "statistics", "schema", "anomalies"]
+    """The last three are protos of TensorFlow Metadata, without rows of their own."""
     split: str | None
     shard: int
     path: str
@@ -166,8 +167,10 @@ class DayManifest(AtRest):
     rejected_examples: list[RejectedExample]
     splits: Mapping[str, Any]
     """Of each split its `rows` and `labels`."""
-    columns: Mapping[str, Any]
-    """Statistics of the columns, of `all` rows."""
+    anomalies: list[Mapping[str, Any]] | None = None
+    """What does not fit the schema that the config names; null if it names none. Its statistics have a file of their own."""
+    compared_with: str | None = None
+    """The manifest of the day that drift was measured against."""
     delays: Mapping[str, Any] = {}
     """Of each label its `window` in seconds, and `bins` of how long unique predictions waited for their first outcome: upper bound in
     seconds, predictions whose outcome came by then, predictions of which no more is known."""

@@ -14,16 +14,19 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from retrolabel.schemas.errors import InputError
 
-_Message = TypeVar("_Message", bound=Message)
+_Message = TypeVar("_Message", DatasetFeatureStatisticsList, Schema, Anomalies)
 
 __all__ = ["Anomalies", "DatasetFeatureStatistics", "DatasetFeatureStatisticsList", "Schema", "to_bytes"]
 
 
 def to_bytes(message: Message, path: str) -> bytes:
     """The content of a file: the same message gives the same bytes."""
+    content: bytes
     if path.endswith(".pbtxt"):
-        return text_format.MessageToString(message).encode()
-    return message.SerializeToString(deterministic=True)
+        content = text_format.MessageToString(message).encode()
+    else:
+        content = message.SerializeToString(deterministic=True)
+    return content
 
 
 def statistics_from(content: bytes, path: str) -> DatasetFeatureStatisticsList:
@@ -57,8 +60,9 @@ def _read(kind: type[_Message], content: bytes, path: str) -> _Message:
     message = kind()
     try:
         if path.endswith(".pbtxt"):
-            return text_format.Parse(content.decode(), message)
-        message.ParseFromString(content)
+            text_format.Parse(content.decode(), message)
+        else:
+            message.ParseFromString(content)
     except (text_format.ParseError, UnicodeDecodeError, DecodeError) as error:
         told = str(error).splitlines()[0] if isinstance(error, text_format.ParseError) else "damaged"
         raise InputError(f"{path!r} is no {kind.DESCRIPTOR.name} of TensorFlow Metadata ({told}); "

@@ -4,12 +4,12 @@ import dataclasses
 import datetime
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 
-from retrolabel.schemas.errors import InputError, ValidationError
+from retrolabel.schemas.errors import AnomalyError, InputError, ValidationError, printable
 from retrolabel.schemas.manifest import (
     DayManifest,
     InputFile,
@@ -19,9 +19,11 @@ from retrolabel.schemas.manifest import (
     broken_identities,
 )
 from retrolabel.transforms import tally
+from retrolabel.transforms.describe import Description, describe, merged_statistics, told
+from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.delays import DelayCounts, add_delays, as_published
-from retrolabel.transforms.kernels.moments import Moments, add_all
+from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.publish import publish
@@ -63,19 +65,28 @@ class CommitVersion(beam.PTransform):
 
     def _commit(self, gathered: tuple[int, Iterable[bytes]]) -> str:
         progress.add("committing")
-        manifest = manifest_of(self.plan, [tally.decode(encoded) for encoded in gathered[1]])
+        tallies = [tally.decode(encoded) for encoded in gathered[1]]
+        statistics = merged_statistics(self.plan, parts_of(tallies))
+        manifest = manifest_of(self.plan, tallies, statistics)
         check(manifest, self.plan)
+        manifest = described(manifest, describe(self.plan, statistics))
         published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
 
 
-def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
+def parts_of(tallies: Iterable[tally.Tally]) -> list[tally.PartTally]:
+    """The part files, in an order that does not depend on how the build ran."""
+    parts = [counted for counted in tallies if isinstance(counted, tally.PartTally)]
+    return sorted(parts, key=lambda part: (part.kind, part.split or "", part.shard, part.path))
+
+
+def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sliced) -> DayManifest:
     """Puts together what a build of one day has counted, in an order that does not depend on how it ran."""
     blocks: dict[tuple[str, str], list[tally.BlockTally]] = defaultdict(list)
     accounting: dict[str, Counter[str]] = {name: Counter() for name in plan.sources}
     reasons: dict[str, Counter[str]] = {name: Counter() for name in plan.sources}
     latest: dict[str, int] = dict(plan.complete_until)
-    parts: list[tally.PartTally] = []
+    parts = parts_of(tallies)
     delays: dict[str, list[DelayCounts]] = defaultdict(list)
     for counted in tallies:
         if isinstance(counted, tally.BlockTally):
@@ -91,10 +102,6 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
             accounting[counted.source].update(fields)
         elif isinstance(counted, tally.DelayTally):
             delays[counted.label].append(counted.counts)
-        else:
-            parts.append(counted)
-    parts.sort(key=lambda part: (part.kind, part.split or "", part.shard, part.path))
-    examples = [part for part in parts if part.kind == "examples"]
     return DayManifest(
         **plan.manifest,
         shards=plan.shards,
@@ -105,10 +112,9 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
         watermarks={name: _iso(latest.get(name)) for name in sorted(plan.sources) if name != PREDICTIONS},
         accounting={name: _counts(name, accounting[name], reasons[name]) for name in sorted(plan.sources)},
         rejected_examples=_rejected_examples(blocks),
-        splits={
-            split: _split(plan, [part for part in examples if part.split == split]) for split in _split_names(plan)
-        },
-        columns={"all": _columns(examples)},
+        splits={split: _split(plan, split, statistics) for split in _split_names(plan)},
+        anomalies=None,
+        compared_with=None,
         delays={
             label.name: as_published(add_delays(delays[label.name]), label.window) for _, label in plan.examples.labels
         },
@@ -119,11 +125,34 @@ def manifest_of(plan: BuildPlan, tallies: Iterable[tally.Tally]) -> DayManifest:
                 shard=part.shard,
                 path=part.path,
                 rows=part.rows,
-                bytes=part.bytes,
+                bytes=part.size,
                 sha256=part.sha256,
             )
             for part in parts
         ],
+    )
+
+
+def described(manifest: DayManifest, description: Description) -> DayManifest:
+    """The manifest with the files that describe its examples, and what does not fit their schema.
+
+    Raises:
+        AnomalyError: an anomaly that the config calls an error.
+    """
+    anomalies = None if description.anomalies is None else told(description.anomalies)
+    errors = [anomaly for anomaly in anomalies or [] if anomaly["severity"] == "error"]
+    if errors:
+        where = next(part.path for part in description.files if part.kind == "anomalies")
+        lines = "\n  ".join(f"{anomaly['feature']}: {printable(anomaly['description'][:300])}" for anomaly in errors)
+        raise AnomalyError(f"nothing was published: the data does not fit its schema.\n  {lines}\n"
+                           f"Hint: {where!r} below the dataset's folder says more; if the data is right, review what `retrolabel schema "
+                           "update` proposes, or make the anomaly a warning under `validation: severity:`")  # fmt: skip
+    return manifest.model_copy(
+        update={
+            "files": [*manifest.files, *description.files],
+            "anomalies": anomalies,
+            "compared_with": description.compared_with,
+        }
     )
 
 
@@ -208,27 +237,49 @@ def _split_names(plan: BuildPlan) -> tuple[str, ...]:
     return plan.examples.split.names if plan.examples.split else ("all",)
 
 
-def _split(plan: BuildPlan, parts: list[tally.PartTally]) -> dict[str, Any]:
-    """Rows, and of each label its balance or its moments."""
-    labels: dict[str, Any] = {}
-    columns = _columns(parts)
-    for label in plan.label_order:
-        balance: Counter[str] = Counter()
-        for part in parts:
-            balance.update(part.labels[label])
-        complete = sum(balance.values()) == sum(part.rows for part in parts) and len(balance) <= 20
-        labels[label] = {"values": dict(sorted(balance.items())) if complete else None, **columns.get(label, {})}
-    return {"rows": sum(part.rows for part in parts), "labels": labels}
+def _split(plan: BuildPlan, split: str, statistics: Sliced) -> dict[str, Any]:
+    """Rows, and of each label how often each of its few values occurs, or its mean."""
+    found = statistics[of_split(split) if plan.examples.split else ALL_EXAMPLES]
+    types = {field["name"]: field["type"] for field in plan.manifest["example_schema"]}
+    labels = {name: _label(found.columns.get(name), found.rows, types[name]) for name in plan.label_order}
+    return {"rows": found.rows, "labels": labels}
 
 
-def _columns(parts: list[tally.PartTally]) -> dict[str, dict[str, float | int | None]]:
-    names = dict.fromkeys(name for part in parts for name in part.columns)
-    columns = {}
-    for name in names:
-        moments = add_all(Moments(*part.columns[name]) for part in parts)  # type: ignore[arg-type]
-        columns[name] = {"rows": moments.rows, "missing": moments.missing, "mean": moments.mean, "deviation": moments.deviation,
-                         "minimum": moments.minimum, "maximum": moments.maximum, "zeros": moments.zeros}  # fmt: skip
-    return columns
+def _label(column: ColumnStatistics | None, rows: int, type_name: str) -> dict[str, Any]:
+    if column is None:
+        return {"values": {}, "missing": 0, "mean": None, "deviation": None}
+    missing = rows - column.levels[0].present
+    moments = column.numeric.moments
+    known = moments.mass > 0
+    return {
+        "values": _balance(column, missing, type_name), "missing": missing,
+        "mean": moments.mean if known else None, "deviation": moments.deviation if known else None,
+    }  # fmt: skip
+
+
+def _balance(column: ColumnStatistics, missing: int, type_name: str) -> Mapping[str, int] | None:
+    """How often each value occurs; None for labels of many values."""
+    if column.kind == "string":
+        counts = dict(column.texts.ranked(21))
+    elif column.kind == "missing":
+        counts = {}
+    elif column.numeric.spread.shift or column.numeric.nans or any(column.numeric.infinities):
+        return None
+    else:
+        spread = column.numeric.spread
+        counts = {
+            _word(value, type_name): count
+            for value, count in zip(spread.lows.tolist(), spread.counts.tolist(), strict=True)
+        }
+    if missing:
+        counts["null"] = missing
+    return {value: round(count) for value, count in sorted(counts.items())} if len(counts) <= 20 else None
+
+
+def _word(value: float, type_name: str) -> str:
+    if type_name == "bool":
+        return "true" if value else "false"
+    return str(value) if type_name == "double" else f"{value:.0f}"
 
 
 def _iso(micros: int | None) -> str | None:

@@ -13,6 +13,14 @@ import pyarrow.fs as fs
 
 from retrolabel.schemas.errors import InputError, IntegrityError
 from retrolabel.schemas.manifest import DayManifest, PartFile, VersionRecord
+from retrolabel.schemas.metadata_files import (
+    Anomalies,
+    DatasetFeatureStatisticsList,
+    Schema,
+    anomalies_from,
+    schema_from,
+    statistics_from,
+)
 from retrolabel.transforms import storage
 from retrolabel.transforms.parts import decode
 
@@ -96,6 +104,38 @@ def read_day_manifest(root: str, path: str) -> DayManifest:
     if hashlib.sha256(text).hexdigest()[:16] != path.rpartition("-")[2].removesuffix(".json"):
         raise IntegrityError(f"{full!r} is not what it was when it was published: its digest differs from its name")
     return DayManifest.from_json(text, full)
+
+
+def read_statistics(root: str, manifest: DayManifest) -> DatasetFeatureStatisticsList | None:
+    """The statistics of a day: of all examples first, then of each split and slice; None for days built before there were any.
+
+    Raises:
+        IntegrityError: they are missing or damaged.
+    """
+    content = _metadata(root, manifest, "statistics")
+    return None if content is None else statistics_from(*content)
+
+
+def read_schema(root: str, manifest: DayManifest) -> Schema | None:
+    """The schema of a day: the one that it was validated against, or inferred from it."""
+    content = _metadata(root, manifest, "schema")
+    return None if content is None else schema_from(*content)
+
+
+def read_anomalies(root: str, manifest: DayManifest) -> Anomalies | None:
+    """What of a day does not fit its schema; None if it was not validated."""
+    content = _metadata(root, manifest, "anomalies")
+    return None if content is None else anomalies_from(*content)
+
+
+def _metadata(root: str, manifest: DayManifest, kind: str) -> tuple[bytes, str] | None:
+    part = next((part for part in manifest.files if part.kind == kind), None)
+    if part is None:
+        return None
+    data = part_bytes(root, part)
+    if hashlib.sha256(data).hexdigest() != part.sha256:
+        raise IntegrityError(f"{storage.join(root, part.path)!r} differs from its SHA-256")
+    return data, part.path
 
 
 def split_name(dataset: str) -> tuple[str, int | None]:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import fastavro
 import google_crc32c
@@ -208,18 +208,50 @@ def _masked(data: bytes) -> int:
 
 def _read_examples(data: bytes, schema: pa.Schema) -> Iterator[dict[str, Any]]:
     types = {field.name.encode(): field.type for field in schema}
+    for record in _read_frames(io.BytesIO(data)):
+        yield _read_example(record, types)
+
+
+def read_records(file: IO[bytes]) -> Iterator[dict[str, list[Any]]]:
+    """The features of each tf.Example in TFRecords, as the lists that they are.
+
+    Raises:
+        IntegrityError: a record is cut off or damaged.
+    """
+    for record in _read_frames(file):
+        features: dict[str, list[Any]] = {}
+        for _, entries in _fields(record):
+            for _, entry in _fields(entries):
+                (_, name), *feature = _fields(entry)
+                for kind, values in _fields(feature[0][1]) if feature else ():
+                    features[name.decode()] = _list_of(kind, values)
+        yield features
+
+
+def _list_of(kind: int, values: bytes) -> list[Any]:
+    """Values of a list, packed or one by one."""
+    if kind == 1:
+        return [value for _, value in _fields(values)]
+    if kind == 2:
+        return _values(kind, values, pa.float32())
+    return _values(kind, values, pa.int64())
+
+
+def _read_frames(file: IO[bytes]) -> Iterator[bytes]:
     position = 0
-    while position < len(data):
+    while head := file.read(12):
         try:
-            length, head = struct.unpack_from("<QI", data, position)
-            record = data[position + 12 : position + 12 + length]
-            (tail,) = struct.unpack_from("<I", data, position + 12 + length)
+            length, checksum = struct.unpack("<QI", head)
+            if checksum != _masked(head[:8]):
+                raise IntegrityError(f"TFRecord at byte {position}: its checksum does not fit")
+            record = file.read(length)
+            (tail,) = struct.unpack("<I", file.read(4))
         except (struct.error, OverflowError):
             raise IntegrityError(f"TFRecord at byte {position}: the file ends within it") from None
-        if head != _masked(data[position : position + 8]) or tail != _masked(record):
+        if tail != _masked(record):
             raise IntegrityError(f"TFRecord at byte {position}: its checksum does not fit")
         position += 16 + length
-        yield _read_example(record, types)
+        yield record
 
 
 def _read_example(record: bytes, types: Mapping[bytes, pa.DataType]) -> dict[str, Any]:

@@ -58,6 +58,21 @@ class SourcePlan:
 
 
 @dataclasses.dataclass(frozen=True)
+class ValidationRule:
+    """What a day's statistics are validated against."""
+
+    schema: bytes
+    """A serialized `Schema` of TensorFlow Metadata."""
+    environment: str | None
+    against: int | None
+    """The version that drift is measured against; by default the last day before this one, in the newest version."""
+    serving: bytes
+    """Serialized statistics of the serving data that skew is measured against; empty for none."""
+    severity: Mapping[str, str]
+    """`error`, `warning` or `ignore`, by type of anomaly."""
+
+
+@dataclasses.dataclass(frozen=True)
 class BuildPlan:
     """One build of one day."""
 
@@ -87,6 +102,9 @@ class BuildPlan:
     """How many days, counted back from the newest, the version holds; None for all."""
     at_least: int
     """How many unique predictions there must be for the build to be published."""
+    slices: tuple[tuple[str, ...], ...]
+    """The columns by whose values rows are told apart in the statistics."""
+    validation: ValidationRule | None
     manifest: Mapping[str, Any]
     """What the manifest says that is known before the build."""
 

@@ -1,7 +1,5 @@
 """What the steps of a build count: small messages, gathered where the version is committed."""
 
-from typing import Any
-
 import msgspec
 
 
@@ -50,12 +48,10 @@ class PartTally(msgspec.Struct, tag="part", frozen=True):
     shard: int
     path: str
     rows: int
-    bytes: int
+    size: int
     sha256: str
-    labels: dict[str, Any]
-    """Of each label: how often each value occurs if it is a boolean; nothing else here, the columns have the rest."""
-    columns: dict[str, list[float | int | None]]
-    """Of each column: the fields of its `Moments`."""
+    statistics: bytes
+    """Of its rows and their slices, encoded; empty for rejects."""
 
 
 class DelayTally(msgspec.Struct, tag="delay", frozen=True):

@@ -5,12 +5,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
-import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import REJECTS as REJECTS_SCHEMA
 from retrolabel.transforms import tally
 from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
-from retrolabel.transforms.kernels.moments import moments_of
+from retrolabel.transforms.kernels.examples import WEIGHT
+from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split, sliced_statistics
+from retrolabel.transforms.kernels.table_statistics import encode as encode_statistics
 from retrolabel.transforms.label import Part
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parts import encode
@@ -76,24 +77,13 @@ class _WritePart:
         path = f"{self.plan.folder}/{part.split or part.kind}/{name}"
         write_once(join(self.plan.root, path), data)
         progress.add("writing", written=part.table.num_rows, parts=1)
-        labels = {name: _balance(part, name) for name in self.plan.label_order} if not rejects else {}
-        columns = {} if rejects else {
-            name: list(dataclasses.astuple(moments_of(part.table.column(name)))) for name in part.table.column_names
-        }  # fmt: skip
+        statistics = b"" if rejects else encode_statistics(self._statistics(part))
         yield tally.encode(
-            tally.PartTally(
-                part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, labels, columns
-            )
+            tally.PartTally(part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, statistics)
         )
 
-
-def _balance(part: Part, label: str) -> dict[str, int]:
-    """How often each of the few values of a label occurs; empty for labels of many values."""
-    counts = pc.value_counts(part.table.column(label))
-    if len(counts) > 20:
-        return {}
-    return {_word(entry["values"]): entry["counts"] for entry in counts.to_pylist()}
-
-
-def _word(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    def _statistics(self, part: Part) -> Sliced:
+        """While the rows are in memory: reading them again would cost as much as the whole build's writing."""
+        rule = self.plan.examples
+        whole = of_split(part.split) if rule.split and part.split else ALL_EXAMPLES
+        return sliced_statistics(part.table, self.plan.slices, WEIGHT if rule.sampled else None, whole)

@@ -1,7 +1,5 @@
 """The computation, held to slow definitions of the same."""
 
-import math
-
 import google_crc32c
 import numpy as np
 import pyarrow as pa
@@ -13,7 +11,6 @@ from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule, attribute
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.hashing import fraction_of, shard_of, stable_hash
-from retrolabel.transforms.kernels.moments import Moments, add_all, moments_of
 
 MASK = 2**64 - 1
 
@@ -142,14 +139,3 @@ def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after
     assert {row: counts.get(row, 0) for row in expected} == expected
     assert (found.attributed, found.orphan) == (attributed, orphan)
     assert found.attributed + found.unattributed + found.orphan == len(outcomes)
-
-
-@given(parts=st.lists(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=8), max_size=5))
-def test_moments_of_parts_add_up_to_those_of_the_whole(parts):
-    whole = moments_of(pa.array([value for part in parts for value in part], pa.float64()))
-    together = add_all(moments_of(pa.array(part, pa.float64())) for part in parts)
-    assert (together.rows, together.missing, together.zeros) == (whole.rows, whole.missing, whole.zeros)
-    assert (together.minimum, together.maximum) == (whole.minimum, whole.maximum)
-    assert math.isclose(together.mean, whole.mean, rel_tol=1e-9, abs_tol=1e-6)
-    assert math.isclose(together.square, whole.square, rel_tol=1e-6, abs_tol=1e-3)
-    assert Moments() + whole == whole

@@ -43,8 +43,7 @@ def store(
                         examples=rows.num_rows, immature=immature, sampled_out=0)  # fmt: skip
     manifest = DayManifest(
         dataset="shoes", date=date, timezone="UTC", config={}, contracts={}, software={}, inputs=[], watermarks={"click": None},
-        accounting={"predictions": made}, rejected_examples=[], splits={split: {"rows": rows.num_rows, "labels": {}}},
-        columns={"all": {}}, key=["prediction_id"], labels=["clicked", "revenue"], shards=shards, files=files,
+        accounting={"predictions": made}, rejected_examples=[], splits={split: {"rows": rows.num_rows, "labels": {}}}, key=["prediction_id"], labels=["clicked", "revenue"], shards=shards, files=files,
         example_schema=[{"name": field.name, "type": str(field.type), "nullable": True} for field in rows.schema],
     )  # fmt: skip
     return manifest, folder

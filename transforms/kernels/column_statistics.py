@@ -185,7 +185,12 @@ def _kind(found: pa.DataType) -> Kind:
         return "missing"
     if pa.types.is_floating(found) or pa.types.is_decimal(found):
         return "float"
-    if pa.types.is_integer(found) or pa.types.is_boolean(found) or pa.types.is_timestamp(found) or pa.types.is_date(found):
+    if (
+        pa.types.is_integer(found)
+        or pa.types.is_boolean(found)
+        or pa.types.is_timestamp(found)
+        or pa.types.is_date(found)
+    ):
         return "int"
     if pa.types.is_string(found) or pa.types.is_large_string(found) or _is_octets(found):
         return "string"

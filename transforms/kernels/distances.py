@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tensorflow_metadata.proto.v0.statistics_pb2 import FeatureNameStatistics, Histogram
 
-from retrolabel.transforms.kernels.spread import common
+from retrolabel.transforms.kernels.spread import Spread, common
 from retrolabel.transforms.kernels.statistics_proto import spread_from
 
 Measure = Literal["L_INFTY", "JENSEN_SHANNON_DIVERGENCE", "NORMALIZED_ABSOLUTE_DIFFERENCE"]
@@ -52,9 +52,7 @@ def text_counts(feature: FeatureNameStatistics, by_weight: bool = False) -> dict
     return {bucket.label: bucket.sample_count for bucket in histogram.buckets}
 
 
-def l_infinity(
-    current: FeatureNameStatistics, control: FeatureNameStatistics, by_weight: bool = False
-) -> Distance:
+def l_infinity(current: FeatureNameStatistics, control: FeatureNameStatistics, by_weight: bool = False) -> Distance:
     """The largest difference of the share of a text; 0 for numbers."""
     texts, first, second = _text_masses(current, control, by_weight)
     if not texts:
@@ -112,30 +110,33 @@ def divergence(first: Masses, second: Masses) -> float:
     return float(min(max(terms.sum() / 2, 0.0), 1.0))
 
 
-def _common_bins(
-    current: FeatureNameStatistics, control: FeatureNameStatistics
-) -> tuple[Masses, Masses, float] | None:
+def _common_bins(current: FeatureNameStatistics, control: FeatureNameStatistics) -> tuple[Masses, Masses, float] | None:
     """Both samples in the same bins, each with about as many values; NaN and the infinities have bins of their own."""
-    ours = spread_from(current), spread_from(control)
+    mine, theirs = spread_from(current), spread_from(control)
     outside = [_outside(current), _outside(control)]
     extra = 0.0
-    if ours[0] is not None and ours[1] is not None:
-        bins = common(*ours, bins=256)
-        keys = np.unique(np.concatenate([found.keys for found in bins]))
-        masses = [np.zeros(len(keys)) for _ in bins]
-        for mass, found in zip(masses, bins, strict=True):
-            mass[np.searchsorted(keys, found.keys)] = found.counts
-        pooled = masses[0] + masses[1]
-        groups = np.minimum((np.cumsum(pooled) - pooled / 2) / pooled.sum() * _BINS, _BINS - 1).astype(np.int64)
-        masses = [np.bincount(groups, mass, _BINS) for mass in masses]
+    if mine is not None and theirs is not None:
+        masses = _equal_groups(*common(mine, theirs, bins=256))
+    elif (found := _from_quantiles(current, control)) is not None:
+        masses, extra = found, _FOREIGN_RANK_ERROR
+    elif any(mass.sum() for mass in outside):
+        masses = np.zeros(1), np.zeros(1)
     else:
-        found = _from_quantiles(current, control)
-        if found is None:
-            if not any(mass.sum() for mass in outside):
-                return None
-            found = np.zeros(1), np.zeros(1)
-        masses, extra = list(found), _FOREIGN_RANK_ERROR
+        return None
     return np.concatenate([masses[0], outside[0]]), np.concatenate([masses[1], outside[1]]), extra
+
+
+def _equal_groups(first: Spread, second: Spread) -> tuple[Masses, Masses]:
+    """Neighbouring bins in groups that hold about as many values of both together."""
+    keys = np.unique(np.concatenate([first.keys, second.keys]))
+    masses = [np.zeros(len(keys)), np.zeros(len(keys))]
+    for mass, found in zip(masses, (first, second), strict=True):
+        mass[np.searchsorted(keys, found.keys)] = found.counts
+    pooled = masses[0] + masses[1]
+    middle = np.cumsum(pooled) - pooled / 2
+    groups = np.minimum(middle / pooled.sum() * _BINS, _BINS - 1).astype(np.int64)
+    first_mass, second_mass = (np.bincount(groups, mass, _BINS).astype(np.float64) for mass in masses)
+    return first_mass, second_mass
 
 
 def _outside(feature: FeatureNameStatistics) -> Masses:
@@ -148,9 +149,7 @@ def _outside(feature: FeatureNameStatistics) -> Masses:
     return np.zeros(3)
 
 
-def _from_quantiles(
-    current: FeatureNameStatistics, control: FeatureNameStatistics
-) -> tuple[Masses, Masses] | None:
+def _from_quantiles(current: FeatureNameStatistics, control: FeatureNameStatistics) -> tuple[Masses, Masses] | None:
     """Of statistics that have no spread, such as those of TensorFlow Data Validation: between the deciles of both."""
     deciles = []
     for feature in (current, control):

@@ -74,7 +74,7 @@ class FeatureView:
     @property
     def schema_type(self) -> int:
         """Its `schema_pb2.FeatureType`."""
-        return _TYPES.get(self.statistics.type, schema_pb2.TYPE_UNKNOWN)
+        return int(_TYPES.get(self.statistics.type, schema_pb2.TYPE_UNKNOWN))
 
     @property
     def present(self) -> float:
@@ -92,7 +92,9 @@ class FeatureView:
     def missing_by_level(self) -> list[float]:
         """The same, of each level of lists."""
         common = self.common
-        levels = common.weighted_presence_and_valency_stats if self.dataset.by_weight else common.presence_and_valency_stats
+        levels = (
+            common.weighted_presence_and_valency_stats if self.dataset.by_weight else common.presence_and_valency_stats
+        )
         return [level.num_missing for level in levels] or [self.missing]
 
     @property
@@ -114,8 +116,8 @@ class FeatureView:
         """How many values there are in all."""
         common = self.common
         if self.dataset.by_weight:
-            return common.weighted_common_stats.tot_num_values
-        return common.tot_num_values or common.num_non_missing * common.avg_num_values
+            return float(common.weighted_common_stats.tot_num_values)
+        return float(common.tot_num_values or common.num_non_missing * common.avg_num_values)
 
     @property
     def texts(self) -> dict[str, float]:

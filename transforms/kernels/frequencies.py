@@ -50,16 +50,16 @@ class Frequencies:
     def __add__(self, other: "Frequencies") -> "Frequencies":
         """The frequencies of both together: exact while no more than `COUNTED` texts differ."""
         encoded = pa.concat_arrays([self.texts, other.texts]).dictionary_encode()
-        places = encoded.indices.to_numpy()
-        counts = np.bincount(places, np.concatenate([self.counts, other.counts]), len(encoded.dictionary))
-        weights = None
-        if self.weights is not None and other.weights is not None:
-            weights = np.bincount(places, np.concatenate([self.weights, other.weights]), len(encoded.dictionary))
+        places, different = encoded.indices.to_numpy(), len(encoded.dictionary)
+
+        def added(mine: Counts, theirs: Counts) -> Counts:
+            return np.bincount(places, np.concatenate([mine, theirs]), different).astype(np.float64)
+
         return _limited(
             Frequencies(
                 encoded.dictionary,
-                counts,
-                weights,
+                added(self.counts, other.counts),
+                added(self.weights, other.weights) if self.weights is not None and other.weights is not None else None,
                 self.error + other.error,
                 np.unique(np.concatenate([self.hashes, other.hashes]))[:COUNTED],
                 self.octets + other.octets,
@@ -103,14 +103,15 @@ def frequencies_of(texts: pa.Array, weights: Counts | None = None) -> Frequencie
         starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
         if len(starts) > COUNTED:
             return _most_frequent(texts, hashes, ordered, starts, octets)
+    sums: Counts | None = None
     if weights is None:
         counted = pc.value_counts(texts)
-        different, counts, sums = counted.field(0), counted.field(1).to_numpy().astype(np.float64), None
+        different, counts = counted.field(0), counted.field(1).to_numpy().astype(np.float64)
     else:
         encoded = texts.dictionary_encode()
         different, places = encoded.dictionary, encoded.indices.to_numpy()
         counts = np.bincount(places).astype(np.float64)
-        sums = np.bincount(places, weights, len(counts))
+        sums = np.bincount(places, weights, len(counts)).astype(np.float64)
     hashes = np.unique(_hashes(different))[:COUNTED]
     invalid = 0
     if not _is_text(different):

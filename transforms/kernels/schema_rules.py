@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tensorflow_metadata.proto.v0.anomalies_pb2 import AnomalyInfo
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0.anomalies_pb2 import AnomalyInfo
 from tensorflow_metadata.proto.v0.schema_pb2 import Feature, Schema, StringDomain, TimeDomain
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics, FeatureNameStatistics, Histogram
 
@@ -101,7 +101,7 @@ def _infer_domain(schema: Schema, feature: Feature, view: FeatureView, domain_si
         return
     texts = list(view.texts)
     if view.statistics.type == FeatureNameStatistics.INT:
-        if view.numbers.min >= 0 and view.numbers.max == 1 or type_name == "bool":
+        if (view.numbers.min >= 0 and view.numbers.max == 1) or type_name == "bool":
             feature.bool_domain.SetInParent()
     elif view.statistics.type == FeatureNameStatistics.STRING and texts:
         true, false = [text for text in texts if text in _TRUE], [text for text in texts if text in _FALSE]
@@ -179,7 +179,9 @@ def update_feature(schema: Schema, feature: Feature, view: FeatureView) -> list[
         feature.not_in_environment.extend(kept)
         if not is_in_environment(schema, feature, environment):
             feature.in_environment.append(environment)
-        told = f"New column {serialized(view.path)} found in data but not in the environment {environment} in the schema."
+        told = (
+            f"New column {serialized(view.path)} found in data but not in the environment {environment} in the schema."
+        )
         reasons.append(Reason(AnomalyInfo.SCHEMA_NEW_COLUMN, "Column missing in environment", told))
     reasons += _update_value_counts(feature, view)
     reasons += _update_shape(feature, view)
@@ -414,16 +416,18 @@ def _escaped(text: str) -> str:
 def _update_bool(_: Schema, feature: Feature, view: FeatureView) -> list[Reason]:
     kind, least, greatest = view.statistics.type, view.numbers.min, view.numbers.max
     if kind == FeatureNameStatistics.INT:
-        found = [(AnomalyInfo.BOOL_TYPE_SMALL_INT, least)] if least < 0 else []
-        found = found or ([(AnomalyInfo.BOOL_TYPE_BIG_INT, greatest)] if greatest > 1 else [])
-        for anomaly, value in found:
+        if least < 0 or greatest > 1:
             feature.int_domain.min, feature.int_domain.max = int(least), int(greatest)
-            told = f"Integers (such as {value:.6g}) not in {{0, 1}}: converting to an integer."
-            return [Reason(anomaly, _NON_BOOLEAN, told)]
+            anomaly = AnomalyInfo.BOOL_TYPE_SMALL_INT if least < 0 else AnomalyInfo.BOOL_TYPE_BIG_INT
+            value = least if least < 0 else greatest
+            long = f"Integers (such as {value:.6g}) not in {{0, 1}}: converting to an integer."
+            return [Reason(anomaly, _NON_BOOLEAN, long)]
     elif kind == FeatureNameStatistics.FLOAT:
         if (told := _no_boolean(view)) is not None:
             feature.float_domain.min, feature.float_domain.max = least, greatest
-            return [Reason(AnomalyInfo.BOOL_TYPE_UNEXPECTED_FLOAT, _NON_BOOLEAN, f"{told}: converting to float_domain.")]
+            return [
+                Reason(AnomalyInfo.BOOL_TYPE_UNEXPECTED_FLOAT, _NON_BOOLEAN, f"{told}: converting to float_domain.")
+            ]
     elif kind == FeatureNameStatistics.STRING:
         domain = feature.bool_domain
         valid = sorted({getattr(domain, name) for name in ("true_value", "false_value") if domain.HasField(name)})
@@ -444,7 +448,7 @@ def _no_boolean(view: FeatureView) -> str | None:
         if histogram.num_nan > 0:
             return "Floats (such as NaN) not in {0, 1}"
         for bucket in histogram.buckets:
-            inside = 0 < bucket.low_value and bucket.high_value < 1
+            inside = bucket.low_value > 0 and bucket.high_value < 1
             if bucket.sample_count > 0 and histogram.type == Histogram.QUANTILES and inside:
                 return "Float values falling between 0 and 1"
     return None

@@ -98,7 +98,8 @@ class Spread:
         before = np.where(places > 0, reached[places - 1], 0.0)
         inside = np.clip((ranks - before) / np.maximum(reached[places] - before, 1e-300), 0, 1)
         lows, highs = np.maximum(self.lows[places], least), np.minimum(self.highs[places], greatest)
-        return np.where(lows == highs, lows, lows + (highs - lows) * inside)
+        found: Numbers = np.where(lows == highs, lows, lows + (highs - lows) * inside)
+        return found
 
     def below(self, bounds: Numbers, weighted: bool = False) -> Numbers:
         """How many numbers are smaller than each bound; interpolated within a bin."""
@@ -108,7 +109,8 @@ class Spread:
         lows, highs = self.lows[last], self.highs[last]
         wide = highs > lows
         inside = np.where(wide, np.clip((bounds - lows) / np.where(wide, highs - lows, 1.0), 0, 1), 1.0)
-        return np.where(places > 0, reached[last] + self.mass(weighted)[last] * inside, 0.0)
+        found: Numbers = np.where(places > 0, reached[last] + self.mass(weighted)[last] * inside, 0.0)
+        return found
 
 
 NONE = Spread(0, np.array([], np.int64), np.array([], np.float64))
@@ -142,7 +144,7 @@ def spread_of(numbers: Numbers, weights: Numbers | None = None) -> Spread:
     masses = [filled[there].astype(np.float64)]
     if weights is not None:
         dense = np.bincount(cells, weights=weights, minlength=len(filled))
-        masses.append(dense[there])
+        masses.append(dense[there].astype(np.float64))
     prefixes = (prefixes << shift) >> shift  # the first bit is the sign
     order = np.argsort(prefixes)
     return _collected(shift, prefixes[order], [mass[order] for mass in masses], BINS)

@@ -167,7 +167,13 @@ def _fill_histograms(
 
 
 def _fill_quantiles(
-    histogram: Histogram, spread: Spread, least: float, greatest: float, infinities: tuple[float, float], *, weighted: bool
+    histogram: Histogram,
+    spread: Spread,
+    least: float,
+    greatest: float,
+    infinities: tuple[float, float],
+    *,
+    weighted: bool,
 ) -> None:
     """Buckets that end at the deciles; one that ends where the one before ends shares its mass."""
     histogram.type = Histogram.QUANTILES
@@ -175,7 +181,9 @@ def _fill_quantiles(
     total = float(spread.mass(weighted).sum())
     inner = np.clip(np.nan_to_num(bounds, posinf=greatest, neginf=least), least, greatest) if total else bounds
     reached = infinities[0] + (_reached(spread, inner, least, greatest, weighted) if total else 0.0)
-    reached = np.where(bounds == -math.inf, infinities[0], np.where(bounds == math.inf, infinities[0] + total + infinities[1], reached))
+    reached = np.where(
+        bounds == -math.inf, infinities[0], np.where(bounds == math.inf, infinities[0] + total + infinities[1], reached)
+    )
     counts = np.diff(reached)
     ends, starts = bounds[1:], bounds[:-1]
     for end in np.unique(ends):
@@ -194,7 +202,12 @@ def _reached(spread: Spread, bounds: Numbers, least: float, greatest: float, wei
 
 
 def _quantiles(
-    spread: Spread, shares: Sequence[float] | Numbers, least: float, greatest: float, infinities: tuple[float, float], weighted: bool
+    spread: Spread,
+    shares: Sequence[float] | Numbers,
+    least: float,
+    greatest: float,
+    infinities: tuple[float, float],
+    weighted: bool,
 ) -> Numbers:
     """Quantiles of the finite and infinite numbers together."""
     below, above = infinities

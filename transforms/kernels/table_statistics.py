@@ -51,6 +51,11 @@ Sliced = dict[str, TableStatistics]
 """Statistics by the name of the rows that they are of."""
 
 
+def of_split(split: str) -> str:
+    """The name of the statistics of a split."""
+    return f"split_{split}"
+
+
 def table_statistics(table: pa.Table, weight: str | None = None) -> TableStatistics:
     """The statistics of a block of rows.
 

@@ -10,7 +10,14 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from retrolabel.transforms.kernels.distances import Distance, jensen_shannon, l_infinity, normalized_difference
 from retrolabel.transforms.kernels.feature_view import DatasetView, FeatureView, is_weighted, serialized
-from retrolabel.transforms.kernels.schema_rules import Reason, add_feature, feature_of, is_deprecated, is_required, update_feature
+from retrolabel.transforms.kernels.schema_rules import (
+    Reason,
+    add_feature,
+    feature_of,
+    is_deprecated,
+    is_required,
+    update_feature,
+)
 
 _NEW_COLUMN = Reason(AnomalyInfo.SCHEMA_NEW_COLUMN, "New column", "New column (column in data but not in schema)")
 _MISSING_COLUMN = Reason(AnomalyInfo.SCHEMA_MISSING_COLUMN, "Column dropped", "Column is completely missing")
@@ -85,7 +92,7 @@ def validate(
                 reasons, compared = reasons + more, compared + distances
             found[view.path] = reasons
     for feature in schema.feature:
-        path = (feature.name,)
+        path: tuple[str, ...] = (feature.name,)
         if path not in found and is_required(schema, feature, environment) and data.feature(path) is None:
             found[path] = [_MISSING_COLUMN]
     for path in sorted(found):
@@ -124,7 +131,9 @@ def _copy(schema: Schema) -> Schema:
 
 
 def _had_no_type(reasons: Sequence[Reason]) -> bool:
-    return any(reason.type in (AnomalyInfo.FEATURE_MISSING_NAME, AnomalyInfo.FEATURE_MISSING_TYPE) for reason in reasons)
+    return any(
+        reason.type in (AnomalyInfo.FEATURE_MISSING_NAME, AnomalyInfo.FEATURE_MISSING_TYPE) for reason in reasons
+    )
 
 
 def _info(reasons: Sequence[Reason], severity: Mapping[str, str]) -> AnomalyInfo | None:
@@ -233,11 +242,17 @@ def _compare_sizes(schema: Schema, data: DatasetView, controls: Controls) -> lis
                         f"{name}.")  # fmt: skip
                 reasons.append(Reason(AnomalyInfo.COMPARATOR_HIGH_NUM_EXAMPLES, f"{short}, which has 0.", long))
             elif ratio > most:
-                reasons.append(Reason(AnomalyInfo.COMPARATOR_HIGH_NUM_EXAMPLES, f"{short}.", f"{told} above the threshold {most:.6g}."))
+                reasons.append(
+                    Reason(
+                        AnomalyInfo.COMPARATOR_HIGH_NUM_EXAMPLES, f"{short}.", f"{told} above the threshold {most:.6g}."
+                    )
+                )
         least = comparator.min_fraction_threshold
         if comparator.HasField("min_fraction_threshold") and ratio is not None and ratio < least:
             short = f"Low num examples in current dataset versus the {name}."
-            reasons.append(Reason(AnomalyInfo.COMPARATOR_LOW_NUM_EXAMPLES, short, f"{told} below the threshold {least:.6g}."))
+            reasons.append(
+                Reason(AnomalyInfo.COMPARATOR_LOW_NUM_EXAMPLES, short, f"{told} below the threshold {least:.6g}.")
+            )
     if constraints.HasField("min_examples_count") and examples < constraints.min_examples_count:
         reasons.append(Reason(AnomalyInfo.DATASET_LOW_NUM_EXAMPLES, "Low num examples in dataset.",
                               f"The dataset has {examples:.6g} examples, which is fewer than expected."))  # fmt: skip
