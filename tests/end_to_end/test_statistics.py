@@ -1,22 +1,18 @@
 """What a build tells of its examples: statistics, schema and anomalies beside the part files."""
 
-import json
-
 import pyarrow.compute as pc
 import pytest
 import yaml
 
 import retrolabel
-from retrolabel.configs.load import load_project
 from retrolabel.pipelines.build_command import build_day
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.runner import choose_runner
 from retrolabel.schemas.errors import AnomalyError, ConfigError
-from retrolabel.schemas.metadata_files import Schema, schema_from, to_bytes
+from retrolabel.schemas.metadata_files import to_bytes
 from retrolabel.transforms.dataset import (
     head_version,
     read_anomalies,
-    read_day_manifest,
     read_schema,
     read_statistics,
     verify,
@@ -96,7 +92,9 @@ def test_an_error_publishes_nothing_and_a_warning_is_marked(logs):
 
 
 def test_a_config_that_names_no_schema_or_no_anomaly_is_told_so(logs):
-    with pytest.raises(ConfigError, match=r"(?s)shoes.yaml:\d+:\d+  validation.schema: cannot read 'none.pbtxt'.*schema infer"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)shoes.yaml:\d+:\d+  validation.schema: cannot read 'none.pbtxt'.*schema infer"
+    ):
         build(logs, validation={"schema": "none.pbtxt"})
     with pytest.raises(ConfigError, match="did you mean SCHEMA_NEW_COLUMN"):
         build(logs, validation={"schema": "none.pbtxt", "severity": {"schema_new_colum": "warning"}})
