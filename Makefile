@@ -49,6 +49,10 @@ types: .venv/.dev link  ## Static types, strict
 test-slow: .venv/.dev link  ## The heavy tests that `make test` leaves out
 	@$(PY) -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
 
+.PHONY: test-engines
+test-engines: .venv/.dev link  ## The same day built on other engines; what this machine cannot get is skipped, and said
+	@$(PY) -m pytest -m engines tests/engines $(ARGS)
+
 .PHONY: bench
 bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)
 	@$(PY) benchmarks/compare.py --rows $(ROWS) $(ARGS)

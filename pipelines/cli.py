@@ -1,5 +1,6 @@
 """The `retrolabel` command: one subcommand per file of this folder, imported only when it is called."""
 
+import atexit
 import importlib
 import logging
 import os
@@ -75,6 +76,7 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - shown as Python would, then the process ends
         sys.excepthook(*sys.exc_info())
+    atexit._run_exitfuncs()  # noqa: SLF001 - Python's own end: Beam stops there the engines that it started
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,0 +1,153 @@
+"""A build on other engines gives the bytes of a build in process.
+
+Run with `make test-engines`. Prism is built from its Go module, Flink's job server comes from Maven Central; what a machine cannot get is
+skipped, with the reason.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import apache_beam as beam
+import grpc
+import pytest
+
+from tests.support.messy import DAY, write_logs
+
+pytestmark = pytest.mark.engines
+
+TOOLS = pathlib.Path(__file__).parents[2] / "build" / "engines"
+FLINK = "2.0"
+
+
+def fetched(command: list[str], result: pathlib.Path) -> pathlib.Path:
+    """Runs a command that brings a tool, unless it is here already; skips the test if it cannot be had."""
+    if not result.exists():
+        if shutil.which(command[0]) is None:
+            pytest.skip(f"{result.name} cannot be had: {command[0]} is not installed")
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        brought = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "GOBIN": str(TOOLS)}
+        )
+        if brought.returncode:
+            said = (brought.stdout + brought.stderr).strip().splitlines()[0]
+            pytest.skip(f"{result.name} cannot be had: {said[:300]}")
+    return result
+
+
+@pytest.fixture(scope="module")
+def prism() -> list[str]:
+    """Beam's Prism, built with the Go toolchain, in the version of the Python SDK."""
+    module = f"github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam.__version__}"
+    binary = fetched(["go", "install", module], TOOLS / "prism")
+    return ["--runner", "PrismRunner", "--prism_location", str(binary)]
+
+
+@pytest.fixture(scope="module")
+def flink() -> list[str]:
+    """An embedded Flink cluster, behind Beam's job server."""
+    artifact = f"beam-runners-flink-{FLINK}-job-server"
+    jar = fetched(["mvn", "-B", "-q", "dependency:copy", f"-Dartifact=org.apache.beam:{artifact}:{beam.__version__}",
+                   f"-DoutputDirectory={TOOLS}"], TOOLS / f"{artifact}-{beam.__version__}.jar")  # fmt: skip
+    return ["--runner", "FlinkRunner", "--flink_version", FLINK, "--flink_job_server_jar", str(jar), "--flink_master", "[local]",
+            "--parallelism", "2"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def portable() -> Iterator[list[str]]:
+    """Beam's portable job service, in a process of its own, which calls back for the work."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    service = subprocess.Popen(
+        [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main", "--port", str(port)],
+        stderr=subprocess.DEVNULL,
+    )
+    grpc.channel_ready_future(grpc.insecure_channel(f"localhost:{port}")).result(timeout=60)
+    yield ["--runner", "PortableRunner", "--job_endpoint", f"localhost:{port}", "--environment_type", "LOOPBACK"]
+    service.kill()
+    service.wait()
+
+
+def start(shop: pathlib.Path, options: list[str]) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "retrolabel",
+        "build",
+        str(shop / "shoes.yaml"),
+        "--date",
+        str(DAY.date()),
+        "--",
+        *options,
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def build(shop: pathlib.Path, options: list[str]) -> dict[str, str]:
+    """Builds the messy day; returns the digest of every published file."""
+    process = start(shop, options)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    return digests(shop)
+
+
+def digests(shop: pathlib.Path) -> dict[str, str]:
+    """The digest of every file of the dataset but reports and spilled rows."""
+    dataset = shop / "datasets" / "shoes"
+    return {
+        str(path.relative_to(dataset)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in dataset.rglob("*")
+        if path.is_file() and not {"_tmp", "reports"} & set(path.relative_to(dataset).parts)
+    }
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> dict[str, str]:
+    shop = tmp_path_factory.mktemp("in-process")
+    write_logs(shop, seed=11, predictions=400)
+    return build(shop, [])
+
+
+@pytest.mark.parametrize("engine", ["portable", "prism", "flink"])
+def test_an_engine_gives_the_bytes_of_a_build_in_process(tmp_path, expected, engine, request):
+    options = request.getfixturevalue(engine)
+    write_logs(tmp_path, seed=11, predictions=400)
+    assert build(tmp_path, options) == expected
+    assert sum(name.endswith(".parquet") for name in expected) > 3
+
+
+def test_a_build_that_is_killed_on_an_engine_publishes_nothing_and_the_next_heals_it(tmp_path, expected, prism):
+    write_logs(tmp_path, seed=11, predictions=400)
+    process = start(tmp_path, prism)
+    assert process.stdout is not None
+    for line in process.stdout:  # up to the moment when the job has begun
+        if "PrismRunner" in line:
+            break
+    os.killpg(process.pid, signal.SIGKILL)  # the build, and the engine that it started
+    process.communicate()
+    assert not list(tmp_path.glob("datasets/shoes/_versions/*.json"))
+    healed = build(tmp_path, prism)
+    assert {name: digest for name, digest in healed.items() if name in expected} == expected
+    assert {name for name in healed if name.endswith(".json")} == {name for name in expected if name.endswith(".json")}
+
+
+def test_no_engine_is_left_running_after_a_build(tmp_path, prism):
+    write_logs(tmp_path, seed=11, predictions=40)
+    build(tmp_path, prism)
+    assert [process for process in pathlib.Path("/proc").glob("[0-9]*") if runs(process, prism[-1])] == []
+
+
+def runs(process: pathlib.Path, binary: str) -> bool:
+    try:
+        return binary.encode() in (process / "cmdline").read_bytes()
+    except OSError:
+        return False
