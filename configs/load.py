@@ -16,11 +16,14 @@ import yaml
 
 from retrolabel.configs.model import (
     OPERATIONAL,
+    Bound,
     Config,
     FreshnessRule,
     Label,
+    Monitor,
     Outcome,
     Output,
+    Policy,
     Privacy,
     Retention,
     Sample,
@@ -36,6 +39,12 @@ from retrolabel.schemas.metadata_files import schema_from, statistics_from, to_b
 PREDICTIONS = "predictions"
 RESERVED = ("split", "weight")
 """Columns that a build adds itself."""
+
+ALERTS = (
+    "auc", "average_precision", "log_loss", "calibration_error", "bias", "accuracy", "lift", "mae", "rmse", "ndcg", "ndcg_at_10",
+    "selection_rate_difference", "equal_opportunity_difference", "accuracy_difference", "calibration_difference", "decay",
+)  # fmt: skip
+"""The measures that `monitor.alerts` may bound."""
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
@@ -254,6 +263,7 @@ def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
 _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy, "validation": Validation,
     "schedule": Schedule, "retention": Retention,
+    "monitor": Monitor,
 }  # fmt: skip
 
 
@@ -262,6 +272,8 @@ def _section_of(keys: KeyPath) -> type[pydantic.BaseModel]:
         return Outcome if keys[0] == "outcomes" else Label
     if keys and keys[0] == "freshness":
         return FreshnessRule
+    if len(keys) >= 3 and keys[:2] in (("monitor", "policies"), ("monitor", "alerts")):
+        return Policy if keys[1] == "policies" else Bound
     return _SECTIONS.get(str(keys[0]), Config) if keys else Config
 
 
@@ -407,6 +419,8 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
     _check_slices(config, contracts.get(PREDICTIONS), add)
     if config.split:
         _check_split(config, contracts.get(PREDICTIONS), add)
+    if config.monitor:
+        _check_monitor(config, config.monitor, contracts.get(PREDICTIONS), add)
 
 
 def _check_source(source: Source, contract: Contract | None, keys: KeyPath, add: Any) -> None:
@@ -508,6 +522,38 @@ def _check_split(config: Config, contract: Contract | None, add: Any) -> None:
         add(("split", "parts"), "give times in ascending order, and 'rest' for the last part; or give shares")
     elif any(later <= earlier for earlier, later in itertools.pairwise(times)):  # type: ignore[operator]
         add(("split", "parts"), "the times must ascend")
+
+
+def _check_monitor(config: Config, monitor: Monitor, contract: Contract | None, add: Any) -> None:
+    if monitor.label not in config.labels:
+        add(("monitor", "label"), f"no label is called {monitor.label!r}. {nearest_name(monitor.label, config.labels)}")
+    for key in ("score", "position", "propensity"):
+        for field in _named([name for name in (getattr(monitor, key),) if name], contract, ("monitor", key), add):
+            if field.repeated or field.kind not in ("int", "long", "float", "double"):
+                add(("monitor", key), f"{field.name!r} is {_kind(field)}; expected a number")
+    segments = monitor.slices if isinstance(monitor.slices, tuple) else ()
+    for keys, names in (
+        (("monitor", "model"), (monitor.model,) if monitor.model else ()),
+        (("monitor", "query"), monitor.query or ()),
+        (("monitor", "groups"), monitor.groups),
+        *((("monitor", "slices", number), names) for number, names in enumerate(segments)),
+    ):
+        for field in _named(names, contract, keys, add):
+            if field.repeated or (field.kind in ("float", "double") and keys[1] != "slices"):
+                add(keys, f"{field.name!r} is {_kind(field)}; expected a string, an integer or a boolean")
+            elif field.pii and keys[1] != "query":
+                add(
+                    keys,
+                    f"{field.name!r} is personal data by its contract ('pii'); the values of slices and groups are published",
+                )
+    if monitor.policies and not monitor.propensity:
+        add(
+            ("monitor", "policies"),
+            "other policies can be valued only where 'propensity' names the field with the logged one",
+        )
+    for name in monitor.alerts:
+        if name not in ALERTS:
+            add(("monitor", "alerts", name), f"no measure is called {name!r}. {nearest_name(name, ALERTS)}")
 
 
 def _moment(part: Any) -> datetime.datetime | None:

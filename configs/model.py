@@ -208,6 +208,65 @@ class FreshnessRule(Section):
     """The least share of the usual volume of an hour: of the median of the same hour of the earlier days."""
 
 
+class Policy(Section):
+    """Another policy, to be valued on the log of the one that served."""
+
+    probability: str
+    """SQL over the predictions' fields: how likely this policy would have chosen what was logged."""
+    value: str | None = None
+    """SQL over the predictions' fields: the label that a model expects under this policy; with it the estimate is doubly robust."""
+
+
+class Bound(Section):
+    """Between which numbers a measure must lie."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _bounds_something(self) -> "Bound":
+        if self.min is None and self.max is None:
+            raise ValueError("give 'min', 'max' or both")
+        return self
+
+
+def _as_policy(value: Any) -> Any:
+    return {"probability": value} if isinstance(value, str) else value
+
+
+class Monitor(Section):
+    """How the model in production is measured, from its logged scores and the labels that came."""
+
+    score: str
+    """The predictions' field with the model's score: a probability for a label that is true or false, else the predicted number."""
+    label: str
+    threshold: float = 0.5
+    """From which score on a prediction counts as positive, for accuracy and fairness."""
+    model: str | None = None
+    """The field with the version of the model."""
+    position: str | None = None
+    """The field with the place in which an item was shown, from 1."""
+    query: Names | None = None
+    """The fields whose equal values make one ranked list."""
+    propensity: str | None = None
+    """The field with the probability with which the logging policy chose what was logged."""
+    policies: dict[str, Annotated[Policy, BeforeValidator(_as_policy)]] = {}
+    slices: tuple[Names, ...] | Literal["auto"] = "auto"
+    """The fields, or combinations of fields, by whose values the model is measured; `auto`: every field that has few values."""
+    groups: Names | tuple[()] = ()
+    """The fields whose values are compared for fairness."""
+    min_rows: int = Field(default=100, ge=1)
+    """Values of slices and groups with fewer rows a day are not measured."""
+    history: Duration = datetime.timedelta(days=28)
+    """How far back changes are looked for, and delays are learned from."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Of the intervals."""
+    false_discoveries: float = Field(default=0.05, gt=0, lt=1)
+    """The share of false ones that is tolerated among the changes and weak slices that are told."""
+    alerts: dict[str, Bound] = {}
+    """Of measures, the bounds outside of which the model counts as broken; `decay` is the number of changes for the worse."""
+
+
 class Config(Section):
     """One dataset, from logs to labelled examples."""
 
@@ -228,6 +287,7 @@ class Config(Section):
     retention: Retention = Retention()
     freshness: dict[str, FreshnessRule] = {}
     """Rules for `predictions` and for outcomes, by name."""
+    monitor: Monitor | None = None
 
 
 OPERATIONAL = ("schedule", "retention", "freshness")

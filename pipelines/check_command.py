@@ -13,7 +13,7 @@ from retrolabel.configs.model import Source
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
 from retrolabel.transforms.formats import FORMATS, find_format
-from retrolabel.transforms.kernels.expressions import check_filter, check_value
+from retrolabel.transforms.kernels.expressions import check_filter, check_number, check_value
 
 
 def check_project(path: str) -> Project:
@@ -40,6 +40,13 @@ def check_project(path: str) -> Project:
             check_value(label.value, project.contracts[label.outcome], outcome.time)
         except ConfigError as error:
             problems.append(project.problem(("labels", name, "value"), str(error)))
+    policies = project.config.monitor.policies if project.config.monitor else {}
+    for name, policy in policies.items():
+        for sql in filter(None, (policy.probability, policy.value)):
+            try:
+                check_number(sql, project.contracts[PREDICTIONS])
+            except ConfigError as error:
+                problems.append(project.problem(("monitor", "policies", name), str(error)))
     if problems:
         raise ConfigError.of(path, problems)
     return project

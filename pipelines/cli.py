@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": "Show the steps of a build and its SQL.",
     "show": "Show what is in a version of a dataset.",
     "status": "Show the calendar of days: version, maturity, what is odd, age.",
+    "monitor": "Measure the model in production from its scores and the labels that came.",
     "versions": "List the versions of a dataset.",
     "stats": "Compute statistics of any files.",
     "rejects": "List the lines that were rejected, with reasons.",

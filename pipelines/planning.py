@@ -26,6 +26,7 @@ from retrolabel.transforms.formats import find_format
 from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
 from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_bounds
 from retrolabel.transforms.kernels.expressions import label_type, value_when_none
+from retrolabel.transforms.kernels.monitor import MonitorRule, PolicyRule, sliceable
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
@@ -99,6 +100,7 @@ def plan_build(
         slices=_slices(config, attributions),
         validation=_validation_rule(project),
         manifest=_known_beforehand(project, date, software, attributions),
+        monitor=monitor_rule(project),
     ), inputs
 
 
@@ -168,6 +170,27 @@ def attribution_of(project: Project, name: str) -> AttributionRule:
     )  # fmt: skip
     fields = tuple(field.name for field in contract.fields)
     return AttributionRule(name, outcome.key, outcome.prediction_key or outcome.key, outcome.time, fields, labels)
+
+
+def monitor_rule(project: Project) -> MonitorRule | None:
+    """How the model is measured, with the fields by which slices are found."""
+    config, contract = project.config, project.contracts[PREDICTIONS]
+    monitor = config.monitor
+    if monitor is None:
+        return None
+    label = config.labels[monitor.label]
+    no_slice = {*config.predictions.key, *(monitor.query or ()), monitor.score, monitor.propensity}
+    found = sliceable(
+        [(field.name, field.arrow_type) for field in contract.fields if field.name not in no_slice and not field.pii]
+    )
+    chosen = found if monitor.slices == "auto" else monitor.slices
+    policies = tuple(PolicyRule(name, policy.probability, policy.value) for name, policy in monitor.policies.items())
+    return MonitorRule(
+        score=monitor.score, label=monitor.label, foretold=label.value == "any", outcome=label.outcome,
+        window=_micros(label.window), time=config.predictions.time, threshold=monitor.threshold, model=monitor.model,
+        position=monitor.position, query=monitor.query or (), propensity=monitor.propensity, policies=policies,
+        attributes=tuple(dict.fromkeys([*chosen, *((name,) for name in monitor.groups)])), min_rows=monitor.min_rows,
+    )  # fmt: skip
 
 
 def _example_rule(config: Config, attributions: tuple[AttributionRule, ...], begin: int, end: int) -> ExampleRule:

@@ -50,6 +50,8 @@ class Field:
     symbols: tuple[str, ...] = ()
     """The values that an Avro enum allows; empty for other types."""
     doc: str = ""
+    pii: str = ""
+    """How personal data in it is to be treated; empty if it holds none."""
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -133,7 +135,8 @@ def _parse_field(entry: Any, position: int) -> Field:
     if missing and not nullable:
         raise ConfigError(f'field {name!r}: a field with \'missing\' values must be nullable: "type": ["null", …]')
     path = split_path(entry["path"]) if "path" in entry else (name,)
-    return Field(name, kind, path, nullable, repeated, tuple(missing), unit, symbols, str(entry.get("doc", "")))
+    return Field(name, kind, path, nullable, repeated, tuple(missing), unit, symbols, str(entry.get("doc", "")),
+                 str(entry.get("pii", "")))  # fmt: skip
 
 
 def _parse_type(name: str, declared: Any) -> tuple[Kind, bool, bool, tuple[str, ...]]:

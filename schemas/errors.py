@@ -71,6 +71,12 @@ class StorageError(RetrolabelError):
     exit_code = 7
 
 
+class AlertError(RetrolabelError):
+    """What was built is published, and the model that it measures is outside of the bounds of `monitor.alerts`."""
+
+    exit_code = 9
+
+
 def printable(text: str) -> str:
     """Text of a log as it may be shown: control characters, and what turns the direction of text, are spelled out."""
     return "".join(

@@ -79,8 +79,8 @@ class PartFile(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True)
 
-    kind: Literal["examples", "rejects", "statistics", "schema", "anomalies"]
-    """The last three are protos of TensorFlow Metadata, without rows of their own."""
+    kind: Literal["examples", "rejects", "statistics", "schema", "anomalies", "monitor"]
+    """`statistics`, `schema` and `anomalies` are protos of TensorFlow Metadata, without rows of their own."""
     split: str | None
     shard: int
     path: str

@@ -24,6 +24,7 @@ from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.delays import DelayCounts, add_delays, as_published
 from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split
+from retrolabel.transforms.monitor import store_measured
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.publish import publish
@@ -70,6 +71,8 @@ class CommitVersion(beam.PTransform):
         manifest = manifest_of(self.plan, tallies, statistics)
         check(manifest, self.plan)
         manifest = described(manifest, describe(self.plan, statistics))
+        measured = store_measured(self.plan, [found for found in tallies if isinstance(found, tally.MonitorTally)])
+        manifest = manifest.model_copy(update={"files": [*manifest.files, *measured]})
         published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
 

@@ -53,11 +53,11 @@ class PartitionCoder(beam.coders.Coder):
     """Partitions travel inside a stage only; should a runner cut there all the same, they travel as Arrow IPC."""
 
     def encode(self, partition: Partition) -> bytes:
-        return msgspec.msgpack.encode((partition.stream, _to_ipc(partition.table)))
+        return msgspec.msgpack.encode((partition.stream, to_ipc(partition.table)))
 
     def decode(self, encoded: bytes) -> Partition:
         stream, rows = msgspec.msgpack.decode(encoded)
-        return Partition(stream, _from_ipc(rows))
+        return Partition(stream, from_ipc(rows))
 
     def estimate_size(self, partition: Partition) -> int:
         return int(partition.table.nbytes)
@@ -168,7 +168,7 @@ class SendRows(beam.DoFn):
     def _take(self, to: tuple[int, str]) -> Sent:
         rows = pa.concat_tables(self.gathered.pop(to)).combine_chunks()
         self.sizes.pop(to)
-        return to[0], b"=" + msgspec.msgpack.encode((to[1], _to_ipc(rows)))
+        return to[0], b"=" + msgspec.msgpack.encode((to[1], to_ipc(rows)))
 
 
 def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
@@ -179,7 +179,7 @@ def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
         for message in sent:
             if message[:1] == b"=":
                 stream, rows = msgspec.msgpack.decode(memoryview(message)[1:])
-                runs[stream].append(_from_ipc(rows))
+                runs[stream].append(from_ipc(rows))
                 continue
             for stream, path, at, length in msgspec.msgpack.decode(memoryview(message)[1:]):
                 if path not in opened:
@@ -192,12 +192,14 @@ def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
     return {stream: pa.concat_tables(tables).combine_chunks() for stream, tables in runs.items()}
 
 
-def _to_ipc(table: pa.Table) -> bytes:
+def to_ipc(table: pa.Table) -> bytes:
+    """Rows as they travel: Arrow IPC, lz4."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
 
 
-def _from_ipc(rows: bytes) -> pa.Table:
+def from_ipc(rows: bytes) -> pa.Table:
+    """Rows as they arrived."""
     return pa.ipc.open_stream(pa.py_buffer(rows)).read_all()

@@ -14,6 +14,7 @@ from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
 from retrolabel.transforms.kernels.examples import make_examples
+from retrolabel.transforms.monitor import RANKED, measure_shard
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
@@ -32,15 +33,18 @@ class LabelExamples(beam.PTransform):
     plan: BuildPlan
 
     def expand(self, streams: Any) -> Any:
-        """From PCollections of partitions and, last, the outcomes' watermarks. Main output: parts; `tallies`: encoded counts."""
+        """From PCollections of partitions and, last, the outcomes' watermarks.
+
+        Main output: parts; `tallies`: encoded counts; `ranked`: partitions of what the model ranked.
+        """
         *partitions, watermarks = streams
         return (
             tuple(partitions)
             | "ExchangeByKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "LabelShard"
             >> beam.ParDo(ParallelDo(_LabelShard(self.plan)), beam.pvalue.AsDict(watermarks))
-            .with_output_types(Part, **{TALLIES: bytes})
-            .with_outputs(TALLIES, main="examples")
+            .with_output_types(Part, **{TALLIES: bytes, RANKED: Partition})
+            .with_outputs(TALLIES, RANKED, main="examples")
         )
 
 
@@ -114,7 +118,13 @@ class _LabelShard:
                                          sampled_out=examples.sampled_out))  # fmt: skip
         tallies.extend(tally.DelayTally(label, counts) for label, counts in examples.delays.items())
         progress.add("labelling", shards=1)
+        ranked: list[Partition] = []
+        if self.plan.monitor:
+            watermark = {**seen, **self.plan.complete_until}.get(self.plan.monitor.outcome)
+            measured, ranked = measure_shard(number, predictions, unique.rows, examples, self.plan.monitor, watermark)
+            tallies.append(measured)
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies]
+        results.extend(beam.pvalue.TaggedOutput(RANKED, rows) for rows in ranked)
         results.extend(
             Part("examples", split, number, table) for split, table in examples.parts.items() if table.num_rows
         )

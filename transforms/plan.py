@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from retrolabel.schemas.manifest import InputFile
 from retrolabel.transforms.kernels.attribution import AttributionRule
 from retrolabel.transforms.kernels.examples import ExampleRule
+from retrolabel.transforms.kernels.monitor import MonitorRule
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
 
@@ -107,6 +108,8 @@ class BuildPlan:
     validation: ValidationRule | None
     manifest: Mapping[str, Any]
     """What the manifest says that is known before the build."""
+    monitor: MonitorRule | None = None
+    """How the model is measured, if it is."""
 
     @property
     def folder(self) -> str:

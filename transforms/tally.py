@@ -62,7 +62,16 @@ class DelayTally(msgspec.Struct, tag="delay", frozen=True):
     """See `DelayCounts`."""
 
 
-Tally = BlockTally | SourceTally | PartTally | DelayTally
+class MonitorTally(msgspec.Struct, tag="monitor", frozen=True):
+    """What a shard says of the model (`kernels/monitor.py`)."""
+
+    step: str
+    shard: int
+    statistics: bytes
+    """A table of `STATISTICS`, as Arrow IPC."""
+
+
+Tally = BlockTally | SourceTally | PartTally | DelayTally | MonitorTally
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Tally] = msgspec.msgpack.Decoder(Tally)

@@ -58,6 +58,10 @@ class Examples:
     sampled_out: int
     delays: dict[str, DelayCounts]
     """Of each label, how long all unique predictions waited."""
+    labels: Mapping[str, pa.Array]
+    """Every label of the unique predictions, published or not, as far as outcomes are known."""
+    first: Mapping[str, npt.NDArray[np.int64]]
+    """Of each label that has outcomes, microseconds from each of them to its first outcome; -1 without one."""
 
 
 def make_examples(
@@ -105,7 +109,7 @@ def make_examples(
         label.name: count_delays(first.get(label.name, never), known[attribution.outcome], label.window)
         for attribution, label in rule.labels
     }
-    return Examples(parts, len(rows) - mature, mature - int(kept.sum()), delays)
+    return Examples(parts, len(rows) - mature, mature - int(kept.sum()), delays, columns, first)
 
 
 def _first_outcomes(rows: int, labels: Sequence[pa.Table]) -> dict[str, npt.NDArray[np.int64]]:

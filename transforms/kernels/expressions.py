@@ -80,6 +80,18 @@ def check_filter(where: str, contract: Contract) -> None:
         raise ConfigError(f"expected an expression that is true or false; {where!r} is of type {found}")
 
 
+def check_number(sql: str, contract: Contract) -> None:
+    """Refuses SQL that is not one number over the contract's fields.
+
+    Raises:
+        ConfigError: what is wrong, in the engine's words without its internals.
+    """
+    _check_expression(sql)
+    found = _values(f"SELECT ({sql}) AS value FROM block", "block", contract.arrow_schema).type
+    if not (pa.types.is_integer(found) or pa.types.is_floating(found)):
+        raise ConfigError(f"expected a number; {sql!r} is of type {found}")
+
+
 def label_type(value: str, contract: Contract, time: str) -> pa.DataType:
     """The Arrow type of a label, having checked that its value is one aggregate over the outcome's fields.
 

@@ -1,0 +1,81 @@
+"""The model in production, measured: statistics of each shard, and the file of the day that adds them up."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from retrolabel.schemas.manifest import PartFile
+from retrolabel.transforms import tally
+from retrolabel.transforms.exchange import ExchangeRows, Partition, from_ipc, restore, to_ipc
+from retrolabel.transforms.kernels.examples import Examples
+from retrolabel.transforms.kernels.hashing import stable_hash
+from retrolabel.transforms.kernels.monitor import MonitorRule, measure, merge, numbers, publishable
+from retrolabel.transforms.kernels.ndcg import measure_ranking, ranked_rows
+from retrolabel.transforms.parts import encode
+from retrolabel.transforms.plan import BuildPlan
+from retrolabel.transforms.storage import join, write_once
+
+RANKED = "ranked"
+
+
+def measure_shard(
+    shard: int,
+    predictions: pa.Table,
+    rows: npt.NDArray[np.int64],
+    examples: Examples,
+    rule: MonitorRule,
+    watermark: int | None,
+) -> tuple[tally.MonitorTally, list[Partition]]:
+    """The statistics of a shard, and what is needed of its rows where lists are ranked (see `kernels/monitor.py`)."""
+    statistics = measure(predictions, rows, examples.labels, examples.first.get(rule.label), rule, watermark)
+    measured = tally.MonitorTally("label", shard, to_ipc(statistics))
+    if not rule.query:
+        return measured, []
+    query = stable_hash(predictions, rule.query, "query")[rows]
+    order = numbers(predictions.column(rule.position or rule.score))[rows]
+    mature = predictions.column(rule.time).cast(pa.int64()).to_numpy()[rows] + rule.window <= (watermark or -(2**62))
+    ranked = ranked_rows(
+        query, order if rule.position else -order, np.where(mature, numbers(examples.labels[rule.label]), np.nan)
+    )
+    return measured, [Partition(RANKED, ranked.take(pa.array(np.argsort(query))))] if len(rows) else []
+
+
+@dataclasses.dataclass(eq=False)
+class MeasureRanking(beam.PTransform):
+    """Brings the items of each query together, and measures how well they were ranked."""
+
+    plan: BuildPlan
+
+    def expand(self, ranked: beam.PCollection[Partition]) -> beam.PCollection[bytes]:
+        """Gives encoded `MonitorTally`s."""
+        return (
+            ranked
+            | "ExchangeByQuery" >> ExchangeRows(self.plan.shards, self.plan.spill)
+            | "Ndcg" >> beam.Map(_measure_queries).with_output_types(bytes)
+        )
+
+
+def _measure_queries(shard: tuple[int, Iterable[bytes]]) -> bytes:
+    return tally.encode(tally.MonitorTally("rank", shard[0], to_ipc(measure_ranking(restore(shard[1])[RANKED]))))
+
+
+def store_measured(plan: BuildPlan, measured: Sequence[tally.MonitorTally]) -> Iterator[PartFile]:
+    """Adds up the statistics of a day in an order that does not depend on how it ran, and stores them in one file."""
+    if plan.monitor is None:
+        return
+    ordered = sorted(measured, key=lambda counted: (counted.step, counted.shard))
+    merged = merge(from_ipc(counted.statistics) for counted in ordered)
+    statistics = publishable(merged, plan.monitor.model, plan.monitor.min_rows)
+    plain = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in statistics.schema
+    ]
+    data = encode(statistics.cast(pa.schema(plain)), "parquet")
+    digest = hashlib.sha256(data).hexdigest()
+    path = f"{plan.folder}/monitor-{digest[:16]}.parquet"
+    write_once(join(plan.root, path), data)
+    yield PartFile(kind="monitor", split=None, shard=0, path=path, rows=statistics.num_rows, bytes=len(data), sha256=digest)
