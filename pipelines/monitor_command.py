@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from retrolabel.pipelines.monitored import Monitored, read_monitored, sentence, told_value
-from retrolabel.pipelines.summary import printable
-from retrolabel.schemas.errors import AlertError
+from retrolabel.schemas.errors import AlertError, printable
 from retrolabel.transforms.dataset import split_name
 from retrolabel.transforms.kernels.decay import Finding
 from retrolabel.transforms.kernels.intervals import Estimate

@@ -78,4 +78,6 @@ def store_measured(plan: BuildPlan, measured: Sequence[tally.MonitorTally]) -> I
     digest = hashlib.sha256(data).hexdigest()
     path = f"{plan.folder}/monitor-{digest[:16]}.parquet"
     write_once(join(plan.root, path), data)
-    yield PartFile(kind="monitor", split=None, shard=0, path=path, rows=statistics.num_rows, bytes=len(data), sha256=digest)
+    yield PartFile(
+        kind="monitor", split=None, shard=0, path=path, rows=statistics.num_rows, bytes=len(data), sha256=digest
+    )
