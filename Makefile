@@ -53,6 +53,11 @@ test-slow: .venv/.dev link  ## The heavy tests that `make test` leaves out
 test-engines: .venv/.dev link  ## The same day built on other engines; what this machine cannot get is skipped, and said
 	@$(PY) -m pytest -m engines tests/engines $(ARGS)
 
+.PHONY: test-integrations
+test-integrations: .venv/.dev link  ## Test hooks and adapters with the real packages of others, which this installs
+	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[integrations]'
+	@$(PY) -m pytest tests/integrations $(ARGS)
+
 .PHONY: bench
 bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)
 	@$(PY) benchmarks/compare.py --rows $(ROWS) $(ARGS)

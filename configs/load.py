@@ -21,6 +21,7 @@ from retrolabel.configs.model import (
     FreshnessRule,
     Label,
     Monitor,
+    OnPublish,
     Outcome,
     Output,
     Policy,
@@ -262,7 +263,7 @@ def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
 
 _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy, "validation": Validation,
-    "schedule": Schedule, "retention": Retention,
+    "schedule": Schedule, "retention": Retention, "on_publish": OnPublish,
     "monitor": Monitor,
 }  # fmt: skip
 
@@ -417,6 +418,11 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
                 f"no source is called {name!r}. {nearest_name(name, [PREDICTIONS, *config.outcomes])}",
             )
     _check_slices(config, contracts.get(PREDICTIONS), add)
+    if config.on_publish.iceberg and config.output.format != "parquet":
+        add(
+            ("on_publish", "iceberg"),
+            f"an Iceberg table is made of Parquet files; the output's format is {config.output.format!r}",
+        )
     if config.split:
         _check_split(config, contracts.get(PREDICTIONS), add)
     if config.monitor:

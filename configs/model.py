@@ -267,6 +267,56 @@ class Monitor(Section):
     """Of measures, the bounds outside of which the model counts as broken; `decay` is the number of changes for the worse."""
 
 
+class Webhook(Section):
+    """An HTTP POST of what was published, signed as the Standard Webhooks specification says."""
+
+    url: str = Field(pattern=r"^https?://")
+    """Where to; one that is a secret itself comes from the environment: `${SLACK_URL}`."""
+    secret_env: str | None = None
+    """The variable of the environment that holds the secret by which messages are signed (`whsec_` and base64, or any text)."""
+
+
+class OpenLineage(Section):
+    """An OpenLineage event for each version: to a server, or a line of a file."""
+
+    url: str | None = Field(default=None, pattern=r"^https?://")
+    """The server's endpoint for events, such as `http://marquez:5000/api/v1/lineage`."""
+    api_key_env: str | None = None
+    """The variable of the environment that holds the server's key."""
+    file: str | None = None
+    """A file to which events are added, a line each; relative to the config file."""
+    namespace: str = "retrolabel"
+    """Of the job."""
+
+    @pydantic.model_validator(mode="after")
+    def _goes_somewhere(self) -> "OpenLineage":
+        if (self.url is None) == (self.file is None):
+            raise ValueError("give either 'url' or 'file'")
+        return self
+
+
+class Iceberg(Section):
+    """An Apache Iceberg table over the Parquet files of the newest version."""
+
+    table: str = Field(pattern=r"^[^.]+(\.[^.]+)+$")
+    """Its name, with its namespace: `ml.shoes_ctr`."""
+    catalog: dict[str, str] = {}
+    """Properties of the catalog as PyIceberg takes them (`type: rest`, `uri: …`), and its `name` (default `retrolabel`); by default an
+    SQLite catalog beside the datasets."""
+
+
+class OnPublish(Section):
+    """What is told to whom about each version, after it was committed."""
+
+    file: str | None = None
+    """A file that always holds the newest version's message; relative to the config file."""
+    command: Names | None = None
+    """A program and its arguments, run in the config file's folder with the message on its standard input."""
+    webhook: Webhook | None = None
+    openlineage: OpenLineage | None = None
+    iceberg: Iceberg | None = None
+
+
 class Config(Section):
     """One dataset, from logs to labelled examples."""
 
@@ -288,7 +338,8 @@ class Config(Section):
     freshness: dict[str, FreshnessRule] = {}
     """Rules for `predictions` and for outcomes, by name."""
     monitor: Monitor | None = None
+    on_publish: OnPublish = OnPublish()
 
 
-OPERATIONAL = ("schedule", "retention", "freshness")
+OPERATIONAL = ("schedule", "retention", "freshness", "on_publish")
 """Sections that say when and where things happen, and nothing about what is published: no part of a build's identity or manifest."""

@@ -20,6 +20,7 @@ from retrolabel.configs.load import Project
 from retrolabel.pipelines.build_command import Built, build_day, parse_date, summary_of
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.due_days import TO_BUILD, Day, due_days
+from retrolabel.pipelines.hooks import begin_hooks, run_hooks
 from retrolabel.pipelines.retention import expire
 from retrolabel.pipelines.runner import Runner, choose_runner
 from retrolabel.pipelines.show_progress import show_progress
@@ -30,7 +31,7 @@ from retrolabel.transforms.dataset import version_numbers
 
 NOTHING_TO_DO = 8
 NOT_READY = 4
-_GRAVITY = (1, 2, 7, 6, 3, 4, 0, NOTHING_TO_DO)
+_GRAVITY = (1, 2, 7, 6, 3, 4, 5, 0, NOTHING_TO_DO)
 """Exit codes, the gravest first: of all that came of a run, the first of these is told."""
 
 _HOPELESS = (2, 7)
@@ -198,8 +199,8 @@ def command(
       retrolabel run shoes.yaml --json -- --runner DataflowRunner --project shop --region europe-west1 --temp_location gs://shop/tmp
 
     \b
-    Exit codes: 0 published; 8 nothing to do; 4 data is not ready; 3 a day may not be published; 2 the config is wrong;
-    6 stored data is damaged; 7 storage is full or refuses; 1 a bug. Of several, the gravest.
+    Exit codes: 0 published; 8 nothing to do; 4 data is not ready; 3 a day may not be published; 5 published, but a hook failed;
+    2 the config is wrong; 6 stored data is damaged; 7 storage is full or refuses; 1 a bug. Of several, the gravest.
     """
     if date and (first or last):
         raise click.UsageError("give --date, or --from and --to")
@@ -219,9 +220,13 @@ def command(
             click.echo(f"another run of {project.root} is at work; nothing to do", err=True)
             raise SystemExit(NOTHING_TO_DO)
         wait = datetime.timedelta(0) if no_wait else None
+        begin_hooks(project)
         for result in run_due_days(project, runner, clock, first=first, last=last, wait=wait, log_format=log_format):
             codes.append(result.exit_code)
             _tell(result, as_json)
+        for failure in run_hooks(project):
+            codes.append(failure.exit_code)
+            click.echo(f"warning: {failure}", err=True)
         _keep_to_retention(project, clock().timestamp())
     if not codes and not as_json:
         click.echo(f"{project.config.dataset}: nothing to do, every day that is due has its version")

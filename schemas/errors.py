@@ -59,6 +59,12 @@ class AnomalyError(RetrolabelError):
     exit_code = 5
 
 
+class HookError(RetrolabelError):
+    """Something that follows a publication failed; what is published stays so, and the next run repeats it."""
+
+    exit_code = 9
+
+
 class IntegrityError(RetrolabelError):
     """What is stored is not what its manifest says."""
 

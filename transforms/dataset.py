@@ -258,7 +258,7 @@ def load(
     splits = sorted({name for manifest in manifests for name in manifest.splits})
     if split is not None and split not in splits:
         raise InputError(f"{root}@{record.version} has no split {split!r}; it has {', '.join(splits)}")
-    schema = _common_schema(f"{root}@{record.version}", manifests)
+    schema = common_schema(f"{root}@{record.version}", manifests)
     chosen = [
         (manifest, part)
         for manifest in manifests
@@ -276,7 +276,7 @@ def load(
     return LoadedExamples(pa.concat_tables([wanted.empty_table(), *tables], promote_options="default"))
 
 
-def _common_schema(name: str, manifests: Sequence[DayManifest]) -> pa.Schema:
+def common_schema(name: str, manifests: Sequence[DayManifest]) -> pa.Schema:
     """Of all days: columns that a day lacks are null there."""
     try:
         return pa.unify_schemas([example_schema(manifest) for manifest in manifests])
