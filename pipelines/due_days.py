@@ -11,6 +11,7 @@ from typing import Literal
 from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.configs.load import Project
+from retrolabel.pipelines.freshness import check_freshness
 from retrolabel.pipelines.planning import dates_of, list_inputs, ranges_of
 from retrolabel.pipelines.reach import time_span
 from retrolabel.schemas.errors import InputError
@@ -18,7 +19,7 @@ from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms.dataset import head_version, read_day_manifest
 from retrolabel.transforms.kernels.examples import day_bounds
 from retrolabel.transforms.plan import PREDICTIONS, Input
-from retrolabel.transforms.storage import is_local, join
+from retrolabel.transforms.storage import join, list_files
 
 State = Literal["new", "immature", "late", "current", "not_ready", "no_data", "gone"]
 """What is to be done about a day.
@@ -147,6 +148,8 @@ def why_not_ready(
             list(list_inputs(project, name, [date] if name == PREDICTIONS else dates))
     except InputError as error:
         return str(error)
+    if project.config.freshness and now < _settled_at(project, date):
+        return "; ".join(check_freshness(project, date, now).problems) or None
     return None
 
 
@@ -159,16 +162,18 @@ def _settled_at(project: Project, date: datetime.date) -> datetime.datetime:
 def _compare(project: Project, date: datetime.date, manifest: DayManifest, path: str) -> tuple[list[str], list[str]]:
     """Which files that a day was built from are missing now, and which are new or changed since.
 
-    By names and sizes; a local file of the same size counts as changed when it was written to after the build, whose own look at its
-    checksums has the last word.
+    By names and sizes; a file of the same size counts as changed when it was written to after the build, whose own look at its checksums
+    has the last word.
     """
     there = {(file.source, file.name): file for file in _listed(project, date)}
     built = {(file.source, file.path): file.bytes for file in manifest.inputs}
-    commit = join(project.root, path)
-    built_at = os.path.getmtime(commit) if is_local(commit) else None
+    folder, _, name = join(project.root, path).rpartition("/")
+    built_at = list_files(folder)[name][1]
     missing = sorted(name for source, name in built.keys() - there.keys())
     changed = [
-        file.name for key, file in sorted(there.items()) if built.get(key) != file.size or _is_younger(file, built_at)
+        file.name
+        for key, file in sorted(there.items())
+        if built.get(key) != file.size or (file.fingerprint and file.fingerprint.modified / 1e9 > built_at)
     ]
     return missing, changed
 
@@ -179,10 +184,6 @@ def _listed(project: Project, date: datetime.date) -> Iterator[Input]:
             yield from list_inputs(project, name, dates)
         except InputError:  # all its files are gone
             continue
-
-
-def _is_younger(file: Input, moment: float | None) -> bool:
-    return moment is not None and is_local(file.path) and os.path.getmtime(file.path) > moment
 
 
 def _first_day(project: Project, head: VersionRecord | None, span: tuple[int, int] | None) -> datetime.date | None:

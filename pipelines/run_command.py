@@ -20,6 +20,7 @@ from retrolabel.configs.load import Project
 from retrolabel.pipelines.build_command import Built, build_day, parse_date, summary_of
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.due_days import TO_BUILD, Day, due_days
+from retrolabel.pipelines.freshness import PAUSE
 from retrolabel.pipelines.hooks import begin_hooks, run_hooks
 from retrolabel.pipelines.retention import expire
 from retrolabel.pipelines.runner import Runner, choose_runner
@@ -36,9 +37,6 @@ _GRAVITY = (1, 2, 7, 6, 3, 4, 5, 0, NOTHING_TO_DO)
 
 _HOPELESS = (2, 7)
 """After an error with such a code (config wrong, storage full) the other days would only fail too."""
-
-_POLL = 60.0
-"""Seconds between two looks for data that is waited for."""
 
 Clock = Callable[[], datetime.datetime]
 
@@ -97,7 +95,7 @@ def run_due_days(
         click.echo(
             f"waiting until {deadline.isoformat(timespec='seconds')} for {waiting[0].date}: {waiting[0].why}", err=True
         )
-        pause(min(_POLL, max((deadline - clock()).total_seconds(), 0.0)))
+        pause(min(PAUSE, max((deadline - clock()).total_seconds(), 0.0)))
 
 
 def _build_all(project: Project, days: Sequence[Day], runner: Runner, log_format: str) -> Iterator[Result]:

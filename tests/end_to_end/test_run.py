@@ -105,6 +105,16 @@ def test_it_waits_for_data_as_long_as_the_schedule_says(shop):
     assert sum(pauses) == 7200
 
 
+def test_a_broken_freshness_rule_is_waited_for_until_late_data_no_longer_counts(shop):
+    with open(shop / "shop.yaml", "a") as config:
+        config.write("freshness: {predictions: {max_gap: 2h}}\n")
+    serve(shop, "2026-11-21", range(0, 24, 6))
+    results = run(shop, now="2026-11-22T00:00:00Z", code=4)
+    assert told(results) == [("2026-11-20", "published", "new"), ("2026-11-21", "not_ready", "not_ready")]
+    assert "max_gap allows 2 h" in results[1]["message"]
+    assert told(run(shop, now="2026-11-30T00:00:00Z", code=4))[0] == ("2026-11-21", "published", "new")
+
+
 def test_a_day_that_may_not_be_published_keeps_no_other_from_it_and_heals_when_it_is_mended(shop):
     bad = shop / "logs/2026/11/20/served-b.json"
     bad.write_text("not json\n" * 9)
