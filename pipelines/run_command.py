@@ -32,7 +32,7 @@ from retrolabel.transforms.dataset import version_numbers
 
 NOTHING_TO_DO = 8
 NOT_READY = 4
-_GRAVITY = (1, 2, 7, 6, 3, 4, 5, 0, NOTHING_TO_DO)
+_GRAVITY = (1, 2, 7, 6, 3, 5, 4, 9, 10, 0, NOTHING_TO_DO)
 """Exit codes, the gravest first: of all that came of a run, the first of these is told."""
 
 _HOPELESS = (2, 7)
@@ -197,8 +197,8 @@ def command(
       retrolabel run shoes.yaml --json -- --runner DataflowRunner --project shop --region europe-west1 --temp_location gs://shop/tmp
 
     \b
-    Exit codes: 0 published; 8 nothing to do; 4 data is not ready; 3 a day may not be published; 5 published, but a hook failed;
-    2 the config is wrong; 6 stored data is damaged; 7 storage is full or refuses; 1 a bug. Of several, the gravest.
+    Exit codes: 0 published; 8 nothing to do; 4 data is not ready; 3 and 5 a day may not be published (its rows, its data);
+    10 published, but a hook failed; 2 the config is wrong; 6 stored data is damaged; 7 storage is full or refuses; 1 a bug. Of several, the gravest.
     """
     if date and (first or last):
         raise click.UsageError("give --date, or --from and --to")

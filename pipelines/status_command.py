@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from retrolabel.pipelines.run_command import parse_now
+from retrolabel.schemas.errors import printable
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import (
@@ -67,7 +68,10 @@ def anomalies_of(manifest: DayManifest) -> list[str]:
         if counts.conflicting:
             found.append(f"{source}: {counts.conflicting:,} conflicting duplicates")
     damaged = sum(file.damaged is not None for file in manifest.inputs)
-    return [*found, f"{damaged:,} damaged files"] if damaged else found
+    found += [f"{damaged:,} damaged files"] if damaged else []
+    return found + [
+        f"{printable(told['feature'])}: {printable(told['description'])[:100]}" for told in manifest.anomalies or []
+    ]
 
 
 @click.command()

@@ -59,12 +59,6 @@ class AnomalyError(RetrolabelError):
     exit_code = 5
 
 
-class HookError(RetrolabelError):
-    """Something that follows a publication failed; what is published stays so, and the next run repeats it."""
-
-    exit_code = 9
-
-
 class IntegrityError(RetrolabelError):
     """What is stored is not what its manifest says."""
 
@@ -81,6 +75,12 @@ class AlertError(RetrolabelError):
     """What was built is published, and the model that it measures is outside of the bounds of `monitor.alerts`."""
 
     exit_code = 9
+
+
+class HookError(RetrolabelError):
+    """Something that follows a publication failed; what is published stays so, and the next run repeats it."""
+
+    exit_code = 10
 
 
 def printable(text: str) -> str:

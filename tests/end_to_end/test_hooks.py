@@ -101,7 +101,7 @@ def test_a_receiver_that_fails_takes_nothing_back_and_is_told_again_with_the_sam
 ):
     folder = shop(tmp_path, f"on_publish: {{webhook: {{url: {url}/secret-path}}}}\n")
     receiver.status = status
-    result = run(folder, "--date", "2026-11-20", code=5)
+    result = run(folder, "--date", "2026-11-20", code=10)
     assert json.loads(result.stdout.splitlines()[0])["outcome"] == "published"
     assert f"version 1 is published, but on_publish.webhook failed: 127.0.0.1 answered {status}" in result.stderr
     assert "secret-path" not in result.stderr
@@ -117,9 +117,9 @@ def test_a_receiver_that_is_not_there_is_told_by_the_run_that_finds_it(tmp_path,
     with receiver.serving() as address:
         pass
     folder = shop(tmp_path, f"on_publish: {{webhook: {{url: {address}}}, file: newest.json}}\n")
-    assert "cannot reach 127.0.0.1" in run(folder, code=5).stderr
+    assert "cannot reach 127.0.0.1" in run(folder, code=10).stderr
     assert json.loads((folder / "newest.json").read_text())["version"] == 3  # one hook's failure is not another's
-    assert "on_publish.webhook failed" in run(folder, code=5).stderr
+    assert "on_publish.webhook failed" in run(folder, code=10).stderr
 
 
 def test_what_was_published_by_hand_is_told_by_the_next_run_and_what_came_before_the_hook_is_not(tmp_path):
@@ -144,15 +144,15 @@ def test_a_program_gets_the_message_without_a_shell_and_says_why_it_failed(tmp_p
     assert json.loads((folder / "told;x.json").read_text())["version"] == 1
     config = folder / "shop.yaml"
     config.write_text(config.read_text().replace('"told;x.json"', "told.json, luck"))
-    assert "ended with 3: no luck today" in run(folder, "--date", "2026-11-21", code=5).stderr
+    assert "ended with 3: no luck today" in run(folder, "--date", "2026-11-21", code=10).stderr
     config.write_text(config.read_text().replace(str(program), "/nowhere/tell.sh"))
-    assert "cannot run '/nowhere/tell.sh'" in run(folder, "--date", "2026-11-21", code=5).stderr
+    assert "cannot run '/nowhere/tell.sh'" in run(folder, "--date", "2026-11-21", code=10).stderr
 
 
 def test_a_secret_that_is_not_there_is_told_by_its_name(tmp_path, url, receiver, monkeypatch):
     monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
     folder = shop(tmp_path, f"on_publish: {{webhook: {{url: {url}, secret_env: NO_SUCH_SECRET}}}}\n")
-    assert "no variable 'NO_SUCH_SECRET'" in run(folder, "--date", "2026-11-20", code=5).stderr
+    assert "no variable 'NO_SUCH_SECRET'" in run(folder, "--date", "2026-11-20", code=10).stderr
     assert receiver.requests == []
 
 

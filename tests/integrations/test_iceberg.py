@@ -94,7 +94,7 @@ def test_any_catalog_can_be_named_and_one_that_refuses_takes_nothing_back(tmp_pa
     folder = shop(
         tmp_path, "on_publish: {iceberg: {table: ml.shop, catalog: {type: rest, uri: 'http://127.0.0.1:9'}}}\n"
     )
-    assert "on_publish.iceberg failed" in run(folder, "--date", "2026-11-20", code=5).stderr
+    assert "on_publish.iceberg failed" in run(folder, "--date", "2026-11-20", code=10).stderr
     (tmp_path / "wh").mkdir()
     config = folder / "shop.yaml"
     config.write_text(config.read_text().replace(
