@@ -50,7 +50,7 @@ test-slow: .venv/.dev link  ## The heavy tests that `make test` leaves out
 	@$(PY) -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: there is none
 
 .PHONY: test-engines
-test-engines: .venv/.dev link  ## The same day built on other engines; what this machine cannot get is skipped, and said
+test-engines: .venv/.gcp link  ## The same day built on other engines; what this machine cannot get is skipped, and said
 	@$(PY) -m pytest -m engines tests/engines $(ARGS)
 
 .PHONY: test-integrations
@@ -120,6 +120,11 @@ $(PY):
 	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[dev]'
 	@$(COMPILE)
 	@touch .venv/.runtime $@
+
+.venv/.gcp: .venv/.dev
+	@echo "Installing the clients of Google Cloud into .venv: about a minute" >&2
+	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[dev,gcp]'
+	@touch $@
 
 # Always after one of the stamps: it needs the setuptools that they install.
 .PHONY: link

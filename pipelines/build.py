@@ -12,6 +12,7 @@ from apache_beam.pvalue import PCollection
 from retrolabel.transforms.commit import CommitVersion, Watermarks
 from retrolabel.transforms.exchange import Partition
 from retrolabel.transforms.label import LabelByOtherKey, LabelExamples
+from retrolabel.transforms.metrics import CountMetrics
 from retrolabel.transforms.monitor import RANKED, MeasureRanking
 from retrolabel.transforms.parse import REJECTS, TALLIES, ParseBlocks
 from retrolabel.transforms.plan import BuildPlan, Input
@@ -62,5 +63,7 @@ class BuildDataset(beam.PTransform):
         if plan.monitor and plan.monitor.query:
             tallies.append(labelled[RANKED] | "MeasureRanking" >> MeasureRanking(plan))
         # Nothing is published unless every row is accounted for.
-        everything = (*tallies, labelled[TALLIES], written, rejected) | "Tallies" >> beam.Flatten()
+        everything = (
+            (*tallies, labelled[TALLIES], written, rejected) | "Tallies" >> beam.Flatten() | "Metrics" >> CountMetrics()
+        )
         return everything | "Commit" >> CommitVersion(plan)

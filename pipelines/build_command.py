@@ -16,9 +16,11 @@ from typing import Any
 
 import apache_beam as beam
 import click
+from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from retrolabel.configs.load import Project
 from retrolabel.configs.model import parse_duration
+from retrolabel.pipelines import dataflow
 from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.freshness import wait_until_fresh
@@ -34,6 +36,9 @@ from retrolabel.transforms.progress import progress
 from retrolabel.transforms.publish import Published
 from retrolabel.transforms.read import stretches_of
 from retrolabel.transforms.unchanged import is_unchanged
+
+WORKER_MEMORY = "4GB"
+"""What a worker of an engine should have: blocks and shards of two threads take a fifth of it (measured: ARCHITECTURE.md)."""
 
 _WHILE_RUNNING = re.compile(r"\s*\[while running '[^']*'\]\s*$")
 
@@ -65,6 +70,8 @@ def build_day(
         RetrolabelError: nothing was published, for a reason that the text says.
     """
     started = time.monotonic()
+    if runner.name == dataflow.RUNNER:
+        dataflow.check_paths(project, runner.options)
     plan, inputs = plan_build(project, date, complete_until, in_process=runner.in_process)
     head = head_version(plan.root)
     if head is not None and is_unchanged(plan, inputs, head):
@@ -78,6 +85,16 @@ def build_day(
         run_pipeline(plan, inputs, runner)
     published, manifest = _what_was_published(plan, head.version if head else 0)
     return Built(published, manifest, plan.root, time.monotonic() - started)
+
+
+def translate_day(
+    project: Project, date: datetime.date, complete_until: Mapping[str, datetime.datetime], runner: Runner
+) -> str:
+    """Translates the build of one day for Dataflow without running it; says where the translation is."""
+    dataflow.check_paths(project, runner.options)
+    run_pipeline(*plan_build(project, date, complete_until, in_process=False), runner)
+    where = runner.options.view_as(GoogleCloudOptions).template_location
+    return f"{project.config.dataset} {date}: translated, not run" + (f": {where}" if where else "")
 
 
 def _predictions_before(plan: BuildPlan, head: VersionRecord | None) -> int:
@@ -96,17 +113,18 @@ def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> No
     if runner.in_process:  # what fails is raised here, and told once
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     pipeline = beam.Pipeline(runner=runner.runner, options=runner.options)
-    _ = pipeline | "Build" >> BuildDataset(plan, stretches)
+    _ = pipeline | "Build" >> BuildDataset(plan, stretches).with_resource_hints(min_ram=WORKER_MEMORY)
     pipeline.run().wait_until_finish()
 
 
 def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayManifest]:
     head = head_version(plan.root)
-    if head is None:
+    path = head.days.get(plan.date.isoformat()) if head else None
+    if head is None or path is None:
         raise RetrolabelError(
-            f"the runner reported success, but {plan.root!r} has no version; look at the runner's log"
+            f"the runner reported success, but {plan.root!r} has no version with {plan.date}: look at the runner's log"
         )
-    manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
+    manifest = read_day_manifest(plan.root, path)
     return Published(
         head.version, head.parent, head.version > before, dict(head.changes) if head.changes else None
     ), manifest
@@ -234,6 +252,9 @@ def command(
     for day in days:
         if patience is not None:
             wait_until_fresh(project, day, patience)
+        if runner.translates:
+            click.echo(translate_day(project, day, declared, runner))
+            continue
         with show_progress(day, log_format):
             built = build_day(project, day, declared, runner)
         click.echo(

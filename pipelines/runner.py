@@ -8,12 +8,19 @@ modes are not, and are refused (ARCHITECTURE.md, "The runner").
 import dataclasses
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+    TestOptions,
+)
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
+from retrolabel.pipelines import dataflow
 from retrolabel.schemas.errors import ConfigError
 
 IN_PROCESS = ("", "DirectRunner", "SwitchingDirectRunner", "FnApiRunner", "InProcessRunner")
@@ -35,6 +42,14 @@ class Runner:
     runner: PipelineRunner
     in_process: bool
 
+    @property
+    def translates(self) -> bool:
+        """Whether the options ask for the pipeline's translation alone."""
+        translated = (
+            self.options.view_as(GoogleCloudOptions).template_location or self.options.view_as(TestOptions).dry_run
+        )
+        return self.name == dataflow.RUNNER and bool(translated)
+
 
 def choose_runner(arguments: Sequence[str]) -> Runner:
     """Makes the runner that Beam's own options ask for.
@@ -50,6 +65,8 @@ def choose_runner(arguments: Sequence[str]) -> Runner:
     if name in REFUSED:
         raise ConfigError(f"--runner {name} is refused: {REFUSED[name]}. Leave --runner out to run in this process")
     if name not in IN_PROCESS:
+        if name == dataflow.RUNNER:
+            dataflow.prepare_options(options)
         try:
             return Runner(name, options, create_runner(name), in_process=False)
         except (ValueError, ImportError, AttributeError) as error:

@@ -7,7 +7,6 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.metrics import Metrics
 
 from retrolabel.schemas.errors import ConfigError
 from retrolabel.transforms import tally
@@ -57,8 +56,6 @@ class _ParseBlock:
         if parsed.rejects.num_rows:
             rejects = arrange(parsed.rejects, ("path", "offset"))
             results.append(beam.pvalue.TaggedOutput(REJECTS, Partition(REJECTS, rejects)))
-        Metrics.counter("retrolabel", f"lines_{block.source}").inc(parsed.lines)
-        Metrics.counter("retrolabel", f"rejected_{block.source}").inc(parsed.rejects.num_rows)
         return iter(results)
 
 

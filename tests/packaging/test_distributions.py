@@ -2,15 +2,14 @@
 
 import os
 import subprocess
-import sys
-import sysconfig
 import tarfile
-import venv
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from tests.support.environments import clean_environment as make_environment
 
 ROOMS = ("pipelines/", "transforms/", "schemas/", "configs/")
 FRONT_DOOR = "src/retrolabel/"
@@ -53,12 +52,7 @@ def test_the_source_distribution_holds_nothing_of_the_build_folder(distributions
 def clean_environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with the wheel in it, which borrows only the dependencies of the running one."""
     folder = tmp_path_factory.mktemp("clean") / "venv"
-    venv.create(folder, with_pip=False, symlinks=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder), "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], check=True)
-    # A folder named by a .pth file has its own .pth files ignored, so the editable install stays invisible.
-    (site_packages,) = folder.glob("lib/python*/site-packages")
-    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    make_environment(folder, wheel)
     return folder
 
 

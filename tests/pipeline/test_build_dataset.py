@@ -6,6 +6,7 @@ import time
 
 import apache_beam as beam
 import pytest
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from apache_beam.runners.worker.data_plane import ClosableOutputStream
@@ -15,6 +16,7 @@ from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner, in_process_runner
 from retrolabel.transforms import exchange
+from retrolabel.transforms.dataset import read_day_manifest, read_version
 from retrolabel.transforms.read import stretches_of
 from tests.support.messy import DAY, write_logs
 
@@ -61,6 +63,30 @@ def test_bundles_that_run_three_times_change_nothing(tmp_path, by_reference):
 def test_grouped_values_need_no_length_and_no_index(tmp_path, by_reference):
     runner = fn_runner.FnApiRunner(use_state_iterables=True)
     assert build(logs(tmp_path), runner, spill=None) == by_reference
+
+
+def test_metrics_of_beam_tell_the_numbers_of_the_manifest(tmp_path):
+    project = check_project(str(logs(tmp_path) / "shoes.yaml"))
+    plan, inputs = plan_build(project, DAY.date(), {}, in_process=True)
+    pipeline = beam.Pipeline(runner=choose_runner([]).runner)
+    _ = pipeline | BuildDataset(plan, inputs)
+    found = pipeline.run().metrics().query(MetricsFilter().with_namespace("retrolabel"))
+    counted = {counter.key.metric.name: counter.committed for counter in found["counters"]}
+    manifest = read_day_manifest(plan.root, read_version(plan.root).days[str(DAY.date())])
+    for source, counts in manifest.accounting.items():
+        assert counted[f"lines_{source}"] == counts.lines
+        assert counted[f"rejected_{source}"] == counts.rejected
+        assert counted[f"rows_{source}"] == counts.parsed - counts.filtered - counts.out_of_range
+        assert counted[f"bytes_{source}"] == sum(file.bytes for file in manifest.inputs if file.source == source)
+        assert counted[f"duplicate_{source}"] == counts.duplicate
+    assert counted["examples_written"] == manifest.accounting["predictions"].examples
+    assert counted["immature_predictions"] == manifest.accounting["predictions"].immature
+    parts = {spread.key.metric.name: spread.committed for spread in found["distributions"]}["part_bytes"]
+    kinds = ("examples", "rejects")
+    assert (parts.count, parts.sum) == (
+        sum(part.kind in kinds for part in manifest.files),
+        sum(part.bytes for part in manifest.files if part.kind in kinds),
+    )
 
 
 def test_no_rows_travel_pickled(tmp_path):
