@@ -57,6 +57,51 @@ class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class Secret(Section):
+    """Where a secret is kept: never in the config itself."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _no_text(cls, value: Any) -> Any:
+        if isinstance(value, dict | Secret):
+            return value
+        raise ValueError("a secret must not stand in a config: say where it is kept, {env: NAME} or {file: PATH}")
+
+    env: str | None = None
+    """The variable of the environment that holds it."""
+    file: str | None = None
+    """The file whose first line it is. Relative to the config file."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_place(self) -> "Secret":
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a secret is kept in one place: {env: NAME} or {file: PATH}")
+        return self
+
+
+class Auth(Section):
+    """As whom a log store is asked: by password, by API key, or by AWS's own credentials."""
+
+    user: str | None = None
+    password: Secret | None = None
+    api_key: Secret | None = None
+    aws_region: str | None = None
+    """Signs requests for Amazon OpenSearch (SigV4), with the credentials that AWS's tools find."""
+    aws_service: Literal["es", "aoss"] = "es"
+    """`aoss` for Amazon OpenSearch Serverless."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> "Auth":
+        ways = [
+            self.user is not None and self.password is not None,
+            self.api_key is not None,
+            self.aws_region is not None,
+        ]
+        if sum(ways) != 1 or (self.user is None) != (self.password is None):
+            raise ValueError("give 'user' and 'password', or 'api_key', or 'aws_region'")
+        return self
+
+
 class Source(Section):
     """One kind of log: where it is, how its lines are wrapped, and what they hold."""
 
@@ -70,6 +115,12 @@ class Source(Section):
     """Globs; `{date:%Y/%m/%d}` and `{hour}` expand for the build's day. Relative to the config file."""
     lookaround: Duration = datetime.timedelta(0)
     """How long before and after the time that a build needs its events may be delivered: so much further `{date}` and `{hour}` expand."""
+    filter: str | dict[str, Any] | None = None
+    """What a log store is asked for, in its own language: for sources that are read from an API."""
+    auth: Auth | None = None
+    """As whom a log store is asked; `gcp_logging` finds Google's application default credentials itself."""
+    retry_for: Duration = datetime.timedelta(minutes=10)
+    """How long a request is tried again that a log store cannot answer now: connection cut, quota exceeded."""
     contract: str = Field(alias="schema")
     """The Avro schema (`.avsc`) of the record that a line yields. Relative to the config file."""
     key: Names

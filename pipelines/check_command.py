@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 from collections.abc import Iterator
 
 import click
@@ -12,6 +13,7 @@ from retrolabel.configs.load import PREDICTIONS, Project, load_project, nearest_
 from retrolabel.configs.model import Source
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
+from retrolabel.transforms.apis import APIS, api_of
 from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.expressions import check_filter, check_number, check_value
 
@@ -27,7 +29,7 @@ def check_project(path: str) -> Project:
     for name in (PREDICTIONS, *project.config.outcomes):
         keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
         source = project.source(name)
-        for key, problem in _format_problems(source, project.directory):
+        for key, problem in (*_format_problems(source, project.directory), *_store_problems(source)):
             problems.append(project.problem((*keys, key), problem))
         if source.where is not None:
             try:
@@ -70,6 +72,22 @@ def _format_problems(source: Source, directory: str) -> Iterator[tuple[str, str]
             split_path(path)
         except ConfigError as error:
             yield "unwrap", str(error)
+
+
+def _store_problems(source: Source) -> Iterator[tuple[str, str]]:
+    """What is wrong with a source that is read from a log store, or is not but says how."""
+    asked = [api_of(source.format, path) is not None for path in source.path]
+    if any(asked) and not all(asked):
+        yield "path", "names files and a log store; make them two sources"
+    if not any(asked):
+        for key in ("filter", "auth"):
+            if getattr(source, key) is not None:
+                yield (
+                    key,
+                    f"is for log stores; 'path' names files, which 'where' filters. Stores are asked by {', '.join(APIS)}",
+                )
+    if any(re.match(r"https?://[^/]*@", path) for path in source.path):
+        yield "path", "must not hold a user or a password; say under 'auth' where they are kept"
 
 
 def _check_files(project: Project, date: datetime.date) -> None:

@@ -16,6 +16,7 @@ from retrolabel.pipelines.planning import dates_of, list_inputs, ranges_of
 from retrolabel.pipelines.reach import time_span
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
+from retrolabel.transforms.apis import api_of
 from retrolabel.transforms.dataset import head_version, read_day_manifest
 from retrolabel.transforms.kernels.examples import day_bounds
 from retrolabel.transforms.plan import PREDICTIONS, Input
@@ -193,7 +194,10 @@ def _first_day(project: Project, head: VersionRecord | None, span: tuple[int, in
     if span is not None:
         days.append(datetime.datetime.fromtimestamp(span[0] / 1e6, zone).date())
     else:
-        days += _days_in_names([project.resolve(pattern) for pattern in project.config.predictions.path])
+        files = [
+            path for path in project.config.predictions.path if not api_of(project.config.predictions.format, path)
+        ]
+        days += _days_in_names([project.resolve(pattern) for pattern in files])
     return min(days, default=None)
 
 

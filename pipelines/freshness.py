@@ -165,6 +165,7 @@ def _look(
         files = _files(project, name, since, max(until, begin + 1))
     except InputError as error:
         files, problems = [], [str(error)]
+    written = [file.fingerprint.modified for file in files if file.fingerprint]
     volume = _volume_of_all(project, name, files, since)
     last = volume.last_before(until)
     allowed = rule.max_delay or datetime.timedelta(0)
@@ -174,9 +175,7 @@ def _look(
         source=name,
         rule=rule,
         last_event=None if last is None else _moment(last),
-        last_written=_moment(max(file.fingerprint.modified for file in files if file.fingerprint) / 1e9)
-        if files
-        else None,
+        last_written=_moment(max(written) / 1e9) if written else None,
         delay=None if last is None else datetime.timedelta(seconds=until - last),
         hours=hours,
         longest_gap=(_moment(gaps[0][0]), _moment(gaps[0][1])) if gaps else None,
@@ -189,8 +188,8 @@ def _look(
 
 def _files(project: Project, name: str, begin: int, end: int) -> list[Input]:
     around = project.source(name).lookaround // datetime.timedelta(seconds=1)
-    dates = days_between((begin - around) * _MICROS, (end + around) * _MICROS, project.config.timezone)
-    return list(list_inputs(project, name, dates))
+    times = (begin - around) * _MICROS, (end + around) * _MICROS
+    return list(list_inputs(project, name, days_between(*times, project.config.timezone), times))
 
 
 def _volume_of_all(project: Project, name: str, files: Sequence[Input], begin: int) -> Volume:
@@ -200,8 +199,8 @@ def _volume_of_all(project: Project, name: str, files: Sequence[Input], begin: i
         only = Contract(contract.name, (contract.field(plan.selection.time),))
         plan = dataclasses.replace(plan, reader=dataclasses.replace(plan.reader, contract=only))
     growing = [file._replace(fingerprint=None) for file in files]  # logs are written to while they are looked at
-    kept = {file.path for file in without_copies(growing)[0]}
-    stretches = [stretch for file in files if file.path in kept for stretch in stretches_of(file)]
+    kept = {file.name for file in without_copies(growing)[0]}
+    stretches = [stretch for file in files if file.name in kept for stretch in stretches_of(file)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return add_up(pool.map(functools.partial(_volume, plan), stretches))
 

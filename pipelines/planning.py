@@ -18,9 +18,12 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadat
 from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.configs.load import Project
-from retrolabel.configs.model import Config, Outcome
+from retrolabel.configs.model import Auth, Config, Outcome, Secret
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import InputError
+from retrolabel.transforms.apis import api_of
+from retrolabel.transforms.apis.interface import Query
+from retrolabel.transforms.ask import any_reaches, slices_of
 from retrolabel.transforms.copies import without_copies
 from retrolabel.transforms.formats import find_format
 from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
@@ -67,10 +70,15 @@ def plan_build(
     config, used = project.config, list(project.config.outcomes)
     begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
     ranges = ranges_of(config, date)
-    listed = {name: tuple(list_inputs(project, name, dates)) for name, dates in dates_of(project, date).items()}
+    times, dates = times_of(project, date), dates_of(project, date)
+    listed = {name: tuple(list_inputs(project, name, dates[name], times[name])) for name in dates}
     parted = {name: without_copies(files) for name, files in listed.items()}
     inputs = tuple(file for files, _ in parted.values() for file in files)
-    declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in sorted(complete_until.items())}
+    declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in complete_until.items()}
+    for name in used:  # of a log store only what is needed is read: whether it goes on from there is asked
+        if name not in declared and any_reaches(queries_of(project, name, dates[name]), ranges[name][1]):
+            declared[name] = ranges[name][1]
+    declared = dict(sorted(declared.items()))
     software = {package: version(package) for package in SOFTWARE}
     identity = {
         "config": project.recipe, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
@@ -116,11 +124,16 @@ def ranges_of(config: Config, date: datetime.date) -> dict[str, tuple[int, int]]
 
 def dates_of(project: Project, date: datetime.date) -> dict[str, list[datetime.date]]:
     """The days whose files each source is read from."""
-    dates = {}
+    return {name: days_between(*times, project.config.timezone) for name, times in times_of(project, date).items()}
+
+
+def times_of(project: Project, date: datetime.date) -> dict[str, tuple[int, int]]:
+    """From when to when events are looked for in each source: its range, and the `lookaround` at both ends."""
+    times = {}
     for name, (begin, end) in ranges_of(project.config, date).items():
         around = _micros(project.source(name).lookaround)
-        dates[name] = days_between(begin - around, end + around, project.config.timezone)
-    return dates
+        times[name] = begin - around, end + around
+    return times
 
 
 def shards_for(inputs: Sequence[Input]) -> int:
@@ -270,13 +283,27 @@ def _known_beforehand(
 # The files of a day
 
 
-def list_inputs(project: Project, name: str, dates: Sequence[datetime.date]) -> Iterator[Input]:
-    """The files of a source for some days, each once, in the order of their names.
+def list_inputs(
+    project: Project, name: str, dates: Sequence[datetime.date], times: tuple[int, int] | None = None
+) -> Iterator[Input]:
+    """The files of a source for some days, each once, in the order of their names; of a log store the slices.
+
+    Args:
+        project: the config, checked.
+        name: of the source.
+        dates: the days for which `path` expands.
+        times: from when to when a log store is asked, in microseconds of UTC; by default for the whole of the days.
 
     Raises:
         InputError: there are none.
     """
     source = project.source(name)
+    if queries := queries_of(project, name, dates):
+        zone = zoneinfo.ZoneInfo(project.config.timezone)
+        yield from slices_of(
+            name, queries, *(times or (day_bounds(min(dates), zone)[0], day_bounds(max(dates), zone)[1]))
+        )
+        return
     patterns = [project.resolve(pattern) for pattern in expand(source.path, dates)]
     found = {}
     try:
@@ -291,6 +318,34 @@ def list_inputs(project: Project, name: str, dates: Sequence[datetime.date]) -> 
     whole = not reader_of(project, name).splittable
     for path in sorted(found):
         yield _input(name, found[path], project.directory, whole)
+
+
+def queries_of(project: Project, name: str, dates: Sequence[datetime.date]) -> list[Query]:
+    """What is asked of a log store, if the source is read from one."""
+    source = project.source(name)
+    text = (
+        source.filter
+        if isinstance(source.filter, str)
+        else json.dumps(source.filter, sort_keys=True)
+        if source.filter
+        else ""
+    )
+    time, auth = project.contracts[name].field(source.time).path, _resolved(project, source.auth)
+    return [
+        Query(source.format, path, text, time, auth, source.retry_for.total_seconds())
+        for path in expand(source.path, dates)
+        if api_of(source.format, path)
+    ]
+
+
+def _resolved(project: Project, auth: Auth | None) -> Auth | None:
+    """With the paths of secrets as the file systems take them."""
+    secrets = {
+        key: secret for key in ("password", "api_key") if auth and (secret := getattr(auth, key)) and secret.file
+    }
+    return auth and auth.model_copy(
+        update={key: Secret(file=project.resolve(secret.file)) for key, secret in secrets.items()}
+    )
 
 
 def expand(patterns: Iterable[str], dates: Sequence[datetime.date]) -> list[str]:

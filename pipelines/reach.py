@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.configs.load import Project
-from retrolabel.pipelines.planning import list_inputs, reader_of
+from retrolabel.pipelines.planning import list_inputs, queries_of, reader_of
 from retrolabel.schemas.errors import InputError
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader
@@ -24,6 +24,8 @@ def time_span(project: Project) -> tuple[int, int] | None:
 
     Plain files are read at both ends; of compressed ones the first block, and that file whole whose first block is the latest.
     """
+    if queries_of(project, PREDICTIONS, [_ANY_DAY]):
+        return None  # a log store is asked for days, not for its ends
     try:
         files = list(list_inputs(project, PREDICTIONS, [_ANY_DAY]))
     except InputError:

@@ -52,7 +52,7 @@ def _groups(files: Sequence[Input]) -> Iterator[list[Input]]:
         return
     alike: dict[object, list[Input]] = defaultdict(list)
     for file in files:
-        if file.size:
+        if file.size and not file.query:
             alike[_head(file) if is_local(file.path) else _stem(file.path)].append(file)
     for group in alike.values():
         sizes = [file.size for file in group if not file.compression]

@@ -1,6 +1,7 @@
 """Work on several blocks at once inside one bundle."""
 
 import collections
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,18 +12,23 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_pool = ThreadPoolExecutor(_cores, thread_name_prefix="retrolabel")
-"""As many threads as cores; Arrow and DuckDB release the interpreter's lock while they compute."""
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="retrolabel")
 
 
 class ParallelDo(beam.DoFn):
     """Calls a function of one element on a pool of threads, and yields what it returns in the order of the elements.
 
-    At most as many elements as cores, and one more, are held at a time; what is left is drained when the bundle ends.
+    At most as many elements as threads, and one more, are held at a time; what is left is drained when the bundle ends. By default there
+    are as many threads as cores: Arrow and DuckDB release the interpreter's lock while they compute.
     """
 
-    def __init__(self, function: Callable[..., Iterable[Any]]) -> None:
+    def __init__(self, function: Callable[..., Iterable[Any]], workers: int = _cores) -> None:
         self.function = function
+        self.workers = workers
 
     def start_bundle(self) -> None:
         """A bundle starts with nothing in hand."""
@@ -30,8 +36,8 @@ class ParallelDo(beam.DoFn):
 
     def process(self, element, *side_inputs):  # type: ignore[no-untyped-def]  # Beam would take annotations for types of elements
         """Hands the element to the pool; yields what has to be waited for to stay within bounds."""
-        self.pending.append(_pool.submit(self.function, element, *side_inputs))
-        while len(self.pending) > _cores:
+        self.pending.append(_pool(self.workers).submit(self.function, element, *side_inputs))
+        while len(self.pending) > self.workers:
             yield from self.pending.popleft().result()
 
     def finish_bundle(self) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from retrolabel.schemas.manifest import InputFile
+from retrolabel.transforms.apis.interface import Query
 from retrolabel.transforms.kernels.attribution import AttributionRule
 from retrolabel.transforms.kernels.examples import ExampleRule
 from retrolabel.transforms.kernels.monitor import MonitorRule
@@ -44,6 +45,8 @@ class Input(NamedTuple):
     """Of the file when it was listed: it must have the same one after it was read. None if it may grow meanwhile."""
     whole: bool = False
     """Whether its source's format has to read it from its beginning on."""
+    query: Query | None = None
+    """Of a slice of a log store, which stands for a file: `start` and `stop` are then its bounds, in microseconds of UTC."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,7 @@ class BuildPlan:
     ids: Mapping[str, tuple[str, ...]]
     """Of the outcomes that have an id, its fields."""
     complete_until: Mapping[str, int]
-    """Of the outcomes whose log was declared complete, up to when, in microseconds of UTC."""
+    """Of the outcomes whose log is known to be complete, up to when, in microseconds of UTC."""
     max_rejected: Mapping[str, float]
     copies: tuple[InputFile, ...]
     """Files that are not read, because another one holds the same text."""

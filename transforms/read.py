@@ -18,8 +18,10 @@ from isal import igzip_lib, isal_zlib
 
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.reject import KEPT_BYTES
+from retrolabel.transforms.ask import blocks_of_slice
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.plan import BuildPlan, Fingerprint, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.storage import is_local
@@ -32,6 +34,9 @@ MAX_LINE_BYTES = 10 * 2**20
 
 MAX_RECORD_BYTES = 256 * 2**20
 """The same for records that are no lines, such as one JSON document."""
+
+_ASKED_AT_ONCE = 8
+"""Slices of log stores that are read at a time."""
 
 _PIECE = 2**20
 _ZSTD_PIECE = 4096
@@ -54,10 +59,20 @@ class ReadBlocks(beam.PTransform):
 
     def expand(self, inputs: beam.PCollection[Input]) -> beam.PCollection[Block]:
         """The work is in `blocks_of`, which needs no Beam."""
-        sources = self.plan.sources
-        return inputs | "ReadBlocks" >> beam.FlatMap(
-            lambda stretch: blocks_of(stretch, sources[stretch.source].reader)
-        ).with_output_types(Block)
+        return inputs | "ReadBlocks" >> beam.ParDo(ParallelDo(_Read(self.plan), _ASKED_AT_ONCE)).with_output_types(
+            Block
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """Reads a file's blocks one by one as they are asked for; a slice of a log store on the thread that waits for its answers."""
+
+    plan: BuildPlan
+
+    def __call__(self, stretch: Input) -> Iterable[Block]:
+        blocks = blocks_of(stretch, self.plan.sources[stretch.source].reader)
+        return blocks if stretch.query is None else list(blocks)
 
 
 def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
@@ -69,6 +84,11 @@ def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
     Raises:
         InputError: the file is not there, or is not the one that was listed.
     """
+    if stretch.query is not None:
+        for block in blocks_of_slice(stretch, stretch.query):
+            progress.add("reading", bytes=block.raw_bytes)
+            yield block
+        return
     try:
         with FileSystems.open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
             if reader.format.blocks:
@@ -327,7 +347,7 @@ def compression_of(head: bytes) -> str:
 
 def stretches_of(file: Input) -> Iterable[Input]:
     """Cuts a file of plain lines into stretches of a block each; others can be read from their beginning alone."""
-    if file.compression or file.whole or file.size <= BLOCK_BYTES:
+    if file.query or file.compression or file.whole or file.size <= BLOCK_BYTES:
         return [file]
     starts = range(0, file.size, BLOCK_BYTES)
     return [file._replace(start=start, stop=min(start + BLOCK_BYTES, file.size)) for start in starts]

@@ -217,12 +217,12 @@ def _create_and_look(path: str, data: bytes) -> bool:
 
 
 def _create_on_gcs(path: str, data: bytes) -> bool:
+    import google.cloud.storage
     from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed
-    from google.cloud import storage
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
     try:
-        storage.Client().bucket(bucket).blob(name).upload_from_string(data, if_generation_match=0)
+        google.cloud.storage.Client().bucket(bucket).blob(name).upload_from_string(data, if_generation_match=0)
     except PreconditionFailed:
         return False
     except GoogleAPICallError as error:

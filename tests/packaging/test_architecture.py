@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(ROOT) for room in [*ROOMS, "src"] for path in 
 MAY_IMPORT = {
     "pipelines": {"pipelines", "transforms", "schemas", "configs"},
     "transforms": {"transforms", "schemas", "configs"},
+    "transforms/apis": {"transforms.apis", "schemas", "configs"},
     "transforms/kernels": {"transforms.kernels", "transforms.formats", "schemas", "configs"},
     "transforms/formats": {"transforms.kernels", "transforms.formats", "schemas", "configs"},
     "configs": {"configs", "schemas"},

@@ -1,0 +1,25 @@
+"""Log stores that are asked instead of read from files: one small file each, from a query to JSON lines."""
+
+import importlib
+import pkgutil
+
+if __name__ != "retrolabel.transforms.apis":  # found as ./transforms: a second copy of every class
+    raise ImportError("import retrolabel.transforms.apis, not transforms.apis")
+
+from retrolabel.transforms.apis.interface import Api
+
+APIS: dict[str, Api] = {
+    module.API.format: module.API
+    for module in (
+        importlib.import_module(f"{__name__}.{found.name}")
+        for found in pkgutil.iter_modules(__path__)
+        if found.name not in ("interface", "retry")
+    )
+}
+"""Every API by the format of the lines that it gives."""
+
+
+def api_of(log_format: str, path: str) -> Api | None:
+    """The API that a path of a source names; None if it names files."""
+    api = APIS.get(log_format)
+    return api if api is not None and api.answers(path) else None
