@@ -54,6 +54,7 @@ labels:
   all_bought: {outcome: purchase, window: 48h, value: count, attribution: all}
 split: {by: user_id, parts: {train: 0.8, eval: 0.1, test: 0.1}}
 output: {path: datasets}
+monitor: {score: price, label: bought, query: user_id, position: item, min_rows: 20}
 """
 
 CONTRACTS = {

@@ -5,6 +5,7 @@ Scores are counted in cells of a fixed grid, so that ranks, and with them AUC, c
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -70,7 +71,9 @@ _HEAD = 4096
 
 _LAST_POSITION = 1000
 
-_DENSE = 2**22
+_AT_ONCE = 8
+
+_DENSE = 2**20
 """Up to which key it is quicker to count in a table of all keys than to sort those that occur."""
 
 
@@ -318,9 +321,11 @@ class _Grid:
 
     def __init__(self, cells: npt.NDArray[np.int64], ages: npt.NDArray[np.int64]) -> None:
         lowest = int(cells.min()) if len(cells) else 0
-        groups = _Groups((cells - lowest) * (AGES + 1) + ages)
-        cell, self.ages = np.divmod(groups.keys, AGES + 1)
-        self.cells, self.places, self.size = cell + lowest, groups.members, len(groups.keys)
+        known = _Groups(ages)
+        groups = _Groups((cells - lowest) * max(len(known.keys), 1) + known.members)
+        cell, age = np.divmod(groups.keys, max(len(known.keys), 1))
+        self.cells, self.ages = cell + lowest, known.keys[age]
+        self.places, self.size = groups.members, len(groups.keys)
 
 
 class _Groups:
@@ -427,8 +432,18 @@ def _values(predictions: pa.Table, sql: str, policy: str) -> npt.NDArray[np.floa
 
 
 def merge(tables: Iterable[pa.Table]) -> pa.Table:
-    """Adds statistics up by their keys, in the order given, and sorts them: null first, then texts by their bytes."""
-    table = pa.concat_tables([STATISTICS.empty_table(), *tables]).unify_dictionaries().combine_chunks()
+    """Adds statistics up by their keys, in the order given, and sorts them: null first, then texts by their bytes.
+
+    A few tables at a time, so that those of many shards never stand in memory together.
+    """
+    merged, remaining = STATISTICS.empty_table(), iter(tables)
+    while several := list(itertools.islice(remaining, _AT_ONCE)):
+        merged = _merge([merged, *several])
+    return merged
+
+
+def _merge(tables: Sequence[pa.Table]) -> pa.Table:
+    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     key = np.zeros(table.num_rows, dtype=np.int64)
     for name in KEYS:
         numbered = _order(table.column(name))
