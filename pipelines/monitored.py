@@ -100,13 +100,16 @@ class Monitored:
         return broken_alerts(self)
 
 
-def read_monitored(root: str, version: int | None = None, date: str | None = None) -> Monitored:
+def read_monitored(
+    root: str, version: int | None = None, date: str | None = None, monitor: Monitor | None = None
+) -> Monitored:
     """Measures the model whose predictions a version of a dataset holds.
 
     Args:
         root: the dataset's folder.
         version: its number; the newest by default.
         date: the day to measure; the newest by default. Those before it are the history.
+        monitor: what to measure it by, such as other alerts; by default as the config had it when the day was built.
 
     Raises:
         InputError: there is no such dataset, version or day, or it was built without `monitor` in its config.
@@ -119,7 +122,7 @@ def read_monitored(root: str, version: int | None = None, date: str | None = Non
             f"version {record.version} of {root!r} has no day {newest}; it has {', '.join(sorted(record.days))}"
         )
     manifest = read_day_manifest(root, record.days[newest])
-    monitor = _monitor_of(manifest)
+    monitor = monitor or _monitor_of(manifest)
     statistics = _statistics(root, manifest)
     if monitor is None or statistics is None:
         raise InputError(f"{root}@{record.version} says nothing of a model on {newest}: it was built without 'monitor' in its config. "
@@ -128,16 +131,21 @@ def read_monitored(root: str, version: int | None = None, date: str | None = Non
     days, skipped = [Day(newest, statistics, _delays(manifest, monitor))], []
     for day in sorted((day for day in record.days if first <= day < newest), reverse=True):
         earlier = read_day_manifest(root, record.days[day])
-        found = (
-            _statistics(root, earlier)
-            if _same(_monitor_of(earlier), monitor) and _label(earlier, monitor) == _label(manifest, monitor)
-            else None
-        )
+        found = _statistics(root, earlier) if _measured_alike(earlier, manifest) else None
         if found is None:
             skipped.append(day)
         else:
             days.append(Day(day, found, _delays(earlier, monitor)))
     return evaluate(f"{manifest.dataset}", record.version, manifest, monitor, days[::-1], sorted(skipped))
+
+
+def alerts_of(root: str, version: int, date: str, monitor: Monitor) -> list[str]:
+    """The alerts that a day of a version breaks, in words; none of a day that was built without `monitor`."""
+    if not any(
+        part.kind == "monitor" for part in read_day_manifest(root, read_version(root, version).days[date]).files
+    ):
+        return []
+    return read_monitored(root, version, date, monitor).broken
 
 
 def _monitor_of(manifest: DayManifest) -> Monitor | None:
@@ -150,16 +158,14 @@ def _monitor_of(manifest: DayManifest) -> Monitor | None:
                          f"monitor.{'.'.join(map(str, first['loc']))}: {first['msg']}; write values there, not variables") from None  # fmt: skip
 
 
-def _same(earlier: Monitor | None, now: Monitor) -> bool:
-    return earlier is not None and (earlier.score, earlier.label, earlier.threshold) == (
-        now.score,
-        now.label,
-        now.threshold,
-    )
-
-
-def _label(manifest: DayManifest, monitor: Monitor) -> Any:
-    return manifest.config["labels"].get(monitor.label)
+def _measured_alike(earlier: DayManifest, now: DayManifest) -> bool:
+    """Whether two days tell of the same score, label and threshold."""
+    sections = [day.config.get("monitor") or {} for day in (earlier, now)]
+    told = [
+        (section.get("score"), section.get("threshold"), day.config["labels"].get(section.get("label")))
+        for section, day in zip(sections, (earlier, now), strict=True)
+    ]
+    return told[0] == told[1]
 
 
 def _delays(manifest: DayManifest, monitor: Monitor) -> dict[int, tuple[int, int]]:

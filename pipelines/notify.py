@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from retrolabel.configs.load import Project
+from retrolabel.pipelines.monitored import alerts_of
 from retrolabel.schemas.errors import HookError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
@@ -32,12 +33,13 @@ def identity_of(record: VersionRecord, manifest: DayManifest) -> str:
 
 def message_of(project: Project, record: VersionRecord, manifest: DayManifest) -> dict[str, Any]:
     """What receivers are told of a version: numbers and names, no rows."""
-    counts = manifest.accounting["predictions"]
+    counts, monitor = manifest.accounting["predictions"], project.config.monitor
     return {
         "type": "retrolabel.version.published", "id": identity_of(record, manifest), "dataset": record.dataset,
         "version": record.version, "parent": record.parent, "date": record.date, "path": project.root,
         "manifest": record.days[record.date], "days": len(record.days), "examples": counts.examples, "immature": counts.immature,
         "splits": {name: split["rows"] for name, split in manifest.splits.items()}, "changes": record.changes,
+        "alerts": alerts_of(project.root, record.version, record.date, monitor) if monitor else [],
     }  # fmt: skip
 
 

@@ -22,11 +22,12 @@ from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.due_days import TO_BUILD, Day, due_days
 from retrolabel.pipelines.freshness import PAUSE
 from retrolabel.pipelines.hooks import begin_hooks, run_hooks
+from retrolabel.pipelines.monitored import alerts_of
 from retrolabel.pipelines.retention import expire
 from retrolabel.pipelines.runner import Runner, choose_runner
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
-from retrolabel.schemas.errors import RetrolabelError
+from retrolabel.schemas.errors import AlertError, RetrolabelError, printable
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import version_numbers
 
@@ -123,7 +124,9 @@ def _build(project: Project, day: Day, runner: Runner) -> Result:
         return Result(day, "failed", error.exit_code, str(error))
     if not built.published.is_new:
         return Result(day, "unchanged", NOTHING_TO_DO, built=built)
-    return Result(day, "published", 0, built=built)
+    monitor, date = project.config.monitor, day.date.isoformat()
+    broken = alerts_of(built.root, built.published.version, date, monitor) if monitor else []
+    return Result(day, "published", AlertError.exit_code if broken else 0, "; ".join(broken) or None, built)
 
 
 @contextlib.contextmanager
@@ -198,7 +201,7 @@ def command(
 
     \b
     Exit codes: 0 published; 8 nothing to do; 4 data is not ready; 3 and 5 a day may not be published (its rows, its data);
-    10 published, but a hook failed; 2 the config is wrong; 6 stored data is damaged; 7 storage is full or refuses; 1 a bug. Of several, the gravest.
+    9 published, but the model is outside of monitor.alerts; 10 published, but a hook failed; 2 the config is wrong; 6 stored data is damaged; 7 storage is full or refuses; 1 a bug. Of several, the gravest.
     """
     if date and (first or last):
         raise click.UsageError("give --date, or --from and --to")
@@ -238,6 +241,8 @@ def _tell(result: Result, as_json: bool) -> None:
         built = result.built
         click.echo(f"{result.day.date} {result.day.state}: {result.day.why}")
         click.echo(render_summary(built.manifest, built.published, built.root, built.seconds))
+        if result.message:
+            click.echo(f"warning: the model is outside of monitor.alerts: {printable(result.message)}", err=True)
     else:
         click.echo(
             f"{result.day.date} {result.outcome.replace('_', ' ')}: {result.message}", err=result.outcome == "failed"

@@ -134,6 +134,25 @@ def test_the_file_of_a_day_is_listed_and_named_by_its_content(decayed):
     assert part.sha256[:16] in part.path
 
 
+def test_the_daily_command_notices_the_day_it_shows(tmp_path):
+    """The days before publish with exit code 0; the first bad one with 9, and whoever is notified is told why."""
+    days = [serve(12, day, blind="mens-dress" if day >= 3 else None) for day in range(4)]
+    config = write(tmp_path, days, "score: score\nlabel: clicked\nalerts: {decay: {max: 0}}")
+    config.write_text(config.read_text() + "on_publish: {file: told.json}\n")
+
+    def daily(last: Served):
+        arguments = ["run", str(config), "--json", "--now", "2026-12-01T00:00:00Z", "--to", str(last.date)]
+        return CliRunner().invoke(commands, arguments)
+
+    assert daily(days[2]).exit_code == 0
+    ran = daily(days[3])
+    assert ran.exit_code == 9
+    (result,) = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert (result["outcome"], result["exit_code"]) == ("published", 9)
+    assert f"on category = mens-dress since {days[3].date.day} November 2026" in result["message"]
+    assert json.loads((tmp_path / "told.json").read_text())["alerts"] == result["message"].split("; ")
+
+
 def test_measuring_changes_no_row(tmp_path):
     import retrolabel
 
