@@ -105,7 +105,10 @@ def plan_build(
         output_format=config.output.format,
         keep_days=config.retention.days,
         at_least=0,
-        slices=_slices(config, attributions),
+        slices=config.slices,
+        sliced_labels=tuple(
+            label.name for rule in attributions for label in rule.labels if pa.types.is_boolean(label.type)
+        ),
         validation=_validation_rule(project),
         manifest=_known_beforehand(project, date, software, attributions),
         monitor=monitor_rule(project),
@@ -216,12 +219,6 @@ def _example_rule(config: Config, attributions: tuple[AttributionRule, ...], beg
     return ExampleRule(
         config.predictions.key, config.predictions.time, attributions, split, keep, config.sample is not None
     )
-
-
-def _slices(config: Config, attributions: Sequence[AttributionRule]) -> tuple[tuple[str, ...], ...]:
-    """Those of the config, and the values of every boolean label."""
-    labels = [(label.name,) for rule in attributions for label in rule.labels if pa.types.is_boolean(label.type)]
-    return tuple(dict.fromkeys([*config.slices, *labels]))
 
 
 def _validation_rule(project: Project) -> ValidationRule | None:

@@ -28,10 +28,17 @@ _KINDS = FeatureNameStatistics.Type
 @click.option(
     "--slice", "slices", multiple=True, metavar="COLUMN[,COLUMN]", help="Tell rows apart by the values of columns."
 )
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="COLUMN",
+    help="A label: tell rows apart by its values, and say what predicts it.",
+)
 @click.option("--weight", help="The column that holds the rows' weights.")
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
 def command(
-    files: tuple[str, ...], output: str | None, columns: str | None, slices: tuple[str, ...], weight: str | None, as_json: bool
+    files: tuple[str, ...], output: str | None, columns: str | None, slices: tuple[str, ...], labels: tuple[str, ...], weight: str | None, as_json: bool
 ) -> None:  # fmt: skip
     """Compute statistics of FILES: Parquet, Avro, TFRecord (of tf.Example), CSV or JSON lines, told by their names.
 
@@ -45,7 +52,7 @@ def command(
     """
     wanted = columns.split(",") if columns else None
     groups = [tuple(group.split(",")) for group in slices]
-    listed = statistics_list(merge(statistics_of_files(files, wanted, groups, weight)))
+    listed = statistics_list(merge(statistics_of_files(files, wanted, groups, labels, weight)))
     if output:
         write_once(output, to_bytes(listed, output))
     if as_json:

@@ -108,6 +108,8 @@ class BuildPlan:
     """How many unique predictions there must be for the build to be published."""
     slices: tuple[tuple[str, ...], ...]
     """The columns by whose values rows are told apart in the statistics."""
+    sliced_labels: tuple[str, ...]
+    """The labels by each of whose values they are."""
     validation: ValidationRule | None
     manifest: Mapping[str, Any]
     """What the manifest says that is known before the build."""

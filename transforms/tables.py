@@ -34,6 +34,7 @@ def statistics_of_files(
     paths: Sequence[str],
     columns: Sequence[str] | None = None,
     slices: Sequence[Sequence[str]] = (),
+    labels: Sequence[str] = (),
     weight: str | None = None,
 ) -> Iterator[Sliced]:
     """Statistics of each block of files, in order, on all cores.
@@ -42,6 +43,7 @@ def statistics_of_files(
         paths: local files.
         columns: which; all by default.
         slices: as for `sliced_statistics`.
+        labels: as for `sliced_statistics`.
         weight: the column with the rows' weights.
 
     Raises:
@@ -51,7 +53,7 @@ def statistics_of_files(
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting: collections.deque[concurrent.futures.Future[Sliced]] = collections.deque()
         for block in itertools.chain.from_iterable(blocks_of(path, columns) for path in paths):
-            waiting.append(pool.submit(sliced_statistics, block, slices, weight))
+            waiting.append(pool.submit(sliced_statistics, block, slices, labels, weight))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:

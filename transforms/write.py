@@ -86,4 +86,6 @@ class _WritePart:
         """While the rows are in memory: reading them again would cost as much as the whole build's writing."""
         rule = self.plan.examples
         whole = of_split(part.split) if rule.split and part.split else ALL_EXAMPLES
-        return sliced_statistics(part.table, self.plan.slices, WEIGHT if rule.sampled else None, whole)
+        return sliced_statistics(
+            part.table, self.plan.slices, self.plan.sliced_labels, WEIGHT if rule.sampled else None, whole
+        )

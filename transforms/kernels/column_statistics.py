@@ -1,7 +1,9 @@
 """What is known of one column, as partial results that add up: those of two blocks give those of both."""
 
 import dataclasses
+import functools
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -31,20 +33,6 @@ class Valency:
     lengths: Spread
     present_weight: float = 0.0
     values_weight: float = 0.0
-
-    def __add__(self, other: "Valency") -> "Valency":
-        """The valency of both together."""
-        if not self.present or not other.present:
-            return self if self.present else other
-        return Valency(
-            self.present + other.present,
-            self.values + other.values,
-            min(self.fewest, other.fewest),
-            max(self.most, other.most),
-            self.lengths + other.lengths,
-            self.present_weight + other.present_weight,
-            self.values_weight + other.values_weight,
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,23 +79,6 @@ class Numeric:
     weighted: Moments = Moments()
     spread: Spread = spread.NONE
 
-    def __add__(self, other: "Numeric") -> "Numeric":
-        """What is known of both together."""
-        return Numeric(
-            min(self.least, other.least),
-            max(self.greatest, other.greatest),
-            self.zeros + other.zeros,
-            self.nans + other.nans,
-            (self.infinities[0] + other.infinities[0], self.infinities[1] + other.infinities[1]),
-            (
-                self.infinite_weights[0] + other.infinite_weights[0],
-                self.infinite_weights[1] + other.infinite_weights[1],
-            ),
-            self.moments + other.moments,
-            self.weighted + other.weighted,
-            self.spread + other.spread,
-        )
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ColumnStatistics:
@@ -120,23 +91,55 @@ class ColumnStatistics:
     numeric: Numeric = Numeric()
     texts: Frequencies = frequencies.NONE
 
-    def __add__(self, other: "ColumnStatistics") -> "ColumnStatistics":
-        """What is known of both together; whole numbers and fractions make fractions.
 
-        Raises:
-            TypeError: one holds texts and the other numbers, or their lists are nested differently.
-        """
-        if "missing" in (self.kind, other.kind):
-            return self if other.kind == "missing" else other
-        if (self.kind == "string") != (other.kind == "string") or len(self.levels) != len(other.levels):
-            raise TypeError(f"{self.type_name} and {other.type_name}")
-        return ColumnStatistics(
-            self.kind if self.kind == other.kind else "float",
-            self.type_name if self.type_name == other.type_name else min(self.type_name, other.type_name),
-            tuple(mine + theirs for mine, theirs in zip(self.levels, other.levels, strict=True)),
-            self.numeric + other.numeric,
-            self.texts + other.texts,
-        )
+def together(columns: Sequence[ColumnStatistics]) -> ColumnStatistics:
+    """What is known of all together; whole numbers and fractions make fractions.
+
+    Raises:
+        TypeError: some hold texts and others numbers, or their lists are nested differently.
+    """
+    seen = [column for column in columns if column.kind != "missing"]
+    if len(seen) < 2:
+        return seen[0] if seen else columns[0]
+    kinds, names = {column.kind for column in seen}, sorted({column.type_name for column in seen})
+    if {"string"} < kinds or len({len(column.levels) for column in seen}) > 1:
+        raise TypeError(" and ".join(names))
+    return ColumnStatistics(
+        "float" if kinds == {"int", "float"} else seen[0].kind,
+        names[0],
+        tuple(_valencies(levels) for levels in zip(*(column.levels for column in seen), strict=True)),
+        _numerics([column.numeric for column in seen]) if "string" not in kinds else Numeric(),
+        frequencies.together([column.texts for column in seen]) if "string" in kinds else frequencies.NONE,
+    )
+
+
+def _valencies(levels: Sequence[Valency]) -> Valency:
+    seen = [level for level in levels if level.present]
+    if not seen:
+        return levels[0]
+    return Valency(
+        sum(level.present for level in seen),
+        sum(level.values for level in seen),
+        min(level.fewest for level in seen),
+        max(level.most for level in seen),
+        spread.together([level.lengths for level in seen]),
+        sum(level.present_weight for level in seen),
+        sum(level.values_weight for level in seen),
+    )
+
+
+def _numerics(all_of: Sequence[Numeric]) -> Numeric:
+    return Numeric(
+        min(one.least for one in all_of),
+        max(one.greatest for one in all_of),
+        sum(one.zeros for one in all_of),
+        sum(one.nans for one in all_of),
+        (sum(one.infinities[0] for one in all_of), sum(one.infinities[1] for one in all_of)),
+        (sum(one.infinite_weights[0] for one in all_of), sum(one.infinite_weights[1] for one in all_of)),
+        functools.reduce(Moments.__add__, (one.moments for one in all_of)),
+        functools.reduce(Moments.__add__, (one.weighted for one in all_of)),
+        spread.together([one.spread for one in all_of]),
+    )
 
 
 def column_statistics(column: pa.ChunkedArray | pa.Array, weights: Numbers | None = None) -> ColumnStatistics:
@@ -165,7 +168,7 @@ def column_statistics(column: pa.ChunkedArray | pa.Array, weights: Numbers | Non
             weights = weights[values.is_valid().to_numpy(zero_copy_only=False)]
         if not levels:
             count = len(present)
-            ones = Spread(0, spread.spread_of(np.ones(1)).keys, np.array([float(count)])) if count else spread.NONE
+            ones = spread.spread_of_one(1.0, count)
             mass = float(weights.sum()) if weights is not None else 0.0
             levels.append(Valency(count, count, 1, 1, ones, mass, mass))
         values = present
@@ -173,6 +176,8 @@ def column_statistics(column: pa.ChunkedArray | pa.Array, weights: Numbers | Non
         return ColumnStatistics(kind, type_name, tuple(levels))
     if kind == "string":
         return ColumnStatistics(kind, type_name, tuple(levels), texts=frequencies_of(_octets(values), weights))
+    if pa.types.is_boolean(values.type) and weights is None:
+        return ColumnStatistics(kind, type_name, tuple(levels), _booleans(values))
     return ColumnStatistics(kind, type_name, tuple(levels), _numeric(_numbers(values), weights))
 
 
@@ -240,6 +245,16 @@ def _numbers(values: pa.Array) -> Numbers:
     return numbers
 
 
+def _booleans(values: pa.Array) -> Numeric:
+    count, true = len(values), values.true_count
+    if not count:
+        return Numeric()
+    mean = true / count
+    moments = Moments(float(count), mean, true * (1 - mean))
+    both = spread.together([spread.spread_of_one(0.0, count - true), spread.spread_of_one(1.0, true)])
+    return Numeric(float(true == count), float(true > 0), count - true, moments=moments, spread=both)
+
+
 def _numeric(numbers: Numbers, weights: Numbers | None) -> Numeric:
     finite = np.isfinite(numbers)
     nans, infinities, infinite_weights = 0, (0, 0), (0.0, 0.0)
@@ -257,10 +272,11 @@ def _numeric(numbers: Numbers, weights: Numbers | None) -> Numeric:
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(numbers.mean())
         apart = numbers - mean
-        moments = Moments(float(len(numbers)), mean, float(np.dot(apart, apart)))
+        apart *= apart  # not np.dot: BLAS wakes its threads, which costs more than the sum where other threads are at work
+        moments = Moments(float(len(numbers)), mean, float(apart.sum()))
         if weights is not None and (mass := float(weights.sum())):
-            mean = float(np.dot(numbers, weights)) / mass
-            weighted = Moments(mass, mean, float(np.dot((numbers - mean) ** 2, weights)))
+            mean = float((numbers * weights).sum()) / mass
+            weighted = Moments(mass, mean, float(((numbers - mean) ** 2 * weights).sum()))
     return Numeric(
         float(numbers.min()),
         float(numbers.max()),

@@ -1,6 +1,7 @@
 """How often texts occur: exact counts up to a limit, then the most frequent ones with a bound on their error."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -49,23 +50,7 @@ class Frequencies:
 
     def __add__(self, other: "Frequencies") -> "Frequencies":
         """The frequencies of both together: exact while no more than `COUNTED` texts differ."""
-        encoded = pa.concat_arrays([self.texts, other.texts]).dictionary_encode()
-        places, different = encoded.indices.to_numpy(), len(encoded.dictionary)
-
-        def added(mine: Counts, theirs: Counts) -> Counts:
-            return np.bincount(places, np.concatenate([mine, theirs]), different).astype(np.float64)
-
-        return _limited(
-            Frequencies(
-                encoded.dictionary,
-                added(self.counts, other.counts),
-                added(self.weights, other.weights) if self.weights is not None and other.weights is not None else None,
-                self.error + other.error,
-                np.unique(np.concatenate([self.hashes, other.hashes]))[:COUNTED],
-                self.octets + other.octets,
-                self.invalid + other.invalid,
-            )
-        )
+        return together([self, other])
 
     @property
     def unique(self) -> int:
@@ -95,9 +80,10 @@ NONE = Frequencies(pa.array([], pa.string()), np.array([]), None, 0.0, np.array(
 def frequencies_of(texts: pa.Array, weights: Counts | None = None) -> Frequencies:
     """The frequencies of texts or octets without nulls."""
     if not len(texts):
-        return NONE if weights is None else dataclasses.replace(NONE, weights=np.array([]))
-    octets = int(pc.sum(pc.binary_length(texts)).as_py())
-    if weights is None and len(texts) > COUNTED and _differ(texts) and _is_text(texts):
+        return NONE if weights is None else dataclasses.replace(NONE, weights=NONE.counts)
+    lengths = pc.binary_length(texts)
+    octets, longest = int(pc.sum(lengths).as_py()), int(pc.max(lengths).as_py())
+    if weights is None and len(texts) > COUNTED and longest <= _HASHED_IN_WORDS and _differ(texts) and _is_text(texts):
         hashes = _hashes(texts)
         ordered = np.sort(hashes)
         starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
@@ -113,13 +99,36 @@ def frequencies_of(texts: pa.Array, weights: Counts | None = None) -> Frequencie
         counts = np.bincount(places).astype(np.float64)
         sums = np.bincount(places, weights, len(counts)).astype(np.float64)
     hashes = np.unique(_hashes(different))[:COUNTED]
-    invalid = 0
-    if not _is_text(different):
-        broken = np.array([_is_broken(value) for value in different.cast(pa.binary()).to_pylist()])
-        invalid = int(counts[broken].sum())
-        different = pc.if_else(pa.array(broken), pa.scalar(INVALID.encode(), pa.binary()), different.cast(pa.binary()))
-    found = Frequencies(_kept(different), counts, sums, 0.0, hashes, octets, invalid)
-    return found + (NONE if sums is None else dataclasses.replace(NONE, weights=np.array([])))
+    if longest <= LONGEST and _is_text(different):
+        return _limited(Frequencies(different.cast(pa.string()), counts, sums, 0.0, hashes, octets, 0))
+    values = different.cast(pa.binary())
+    broken = np.array([_is_broken(value) for value in values.to_pylist()])
+    invalid = int(counts[broken].sum())
+    values = pc.if_else(pa.array(broken), pa.scalar(INVALID.encode(), pa.binary()), values)
+    values = pc.if_else(pc.greater(pc.binary_length(values), LONGEST), pa.scalar(LARGE.encode(), pa.binary()), values)
+    return together([Frequencies(values.cast(pa.string()), counts, sums, 0.0, hashes, octets, invalid)])
+
+
+def together(all_of: Sequence[Frequencies]) -> Frequencies:
+    """The frequencies of all together: exact while no more than `COUNTED` texts differ."""
+    encoded = pa.concat_arrays([one.texts for one in all_of]).dictionary_encode()
+    places, different = encoded.indices.to_numpy(), len(encoded.dictionary)
+    masses = [one.counts for one in all_of], [one.weights for one in all_of if one.weights is not None]
+    counts, weights = (
+        np.bincount(places, np.concatenate(mass), different).astype(np.float64) if len(mass) == len(all_of) else None
+        for mass in masses
+    )
+    return _limited(
+        Frequencies(
+            encoded.dictionary,
+            counts if counts is not None else NONE.counts,
+            weights,
+            sum(one.error for one in all_of),
+            np.unique(np.concatenate([one.hashes for one in all_of]))[:COUNTED],
+            sum(one.octets for one in all_of),
+            sum(one.invalid for one in all_of),
+        )
+    )
 
 
 def _most_frequent(
@@ -127,18 +136,17 @@ def _most_frequent(
 ) -> Frequencies:
     """Of very many different texts: only those that are kept are looked at as texts."""
     runs = np.diff(starts, append=len(ordered))
-    first = np.argsort(-runs, kind="stable")[:RANKED]
-    error = float(np.partition(runs, len(runs) - RANKED - 1)[len(runs) - RANKED - 1])
-    wanted = np.sort(ordered[starts[first]])
+    least = int(np.partition(runs, len(runs) - RANKED)[len(runs) - RANKED])
+    more, as_many = np.flatnonzero(runs > least), np.flatnonzero(runs == least)
+    wanted = np.sort(ordered[starts[np.concatenate([more, as_many[: RANKED - len(more)]])]])
     likely = np.zeros(65536, np.bool_)
     likely[wanted & np.uint64(0xFFFF)] = True
     rows = np.flatnonzero(likely[hashes & np.uint64(0xFFFF)])
-    rows = rows[np.isin(hashes[rows], wanted)]
     different, places = np.unique(hashes[rows], return_index=True)
-    counts = runs[np.searchsorted(ordered[starts], different)].astype(np.float64)
-    kept = _kept(texts.take(pa.array(rows[places])))
-    smallest = ordered[starts[:COUNTED]]
-    return Frequencies(kept, counts, None, error, smallest, octets, 0) + NONE
+    kept = np.isin(different, wanted, assume_unique=True)
+    counts = runs[np.searchsorted(ordered[starts], different[kept])].astype(np.float64)
+    found = texts.take(pa.array(rows[places[kept]])).cast(pa.string())
+    return Frequencies(found, counts, None, float(least), ordered[starts[:COUNTED]], octets, 0)
 
 
 def _limited(found: Frequencies) -> Frequencies:
@@ -174,15 +182,6 @@ def _is_broken(value: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return False
-
-
-def _kept(texts: pa.Array) -> pa.Array:
-    """As strings that are short enough to be kept."""
-    octets = texts.cast(pa.binary())
-    lengths = pc.binary_length(octets)
-    if len(octets) and pc.max(lengths).as_py() > LONGEST:
-        octets = pc.if_else(pc.greater(lengths, LONGEST), pa.scalar(LARGE.encode(), pa.binary()), octets)
-    return octets.cast(pa.string())
 
 
 def _hashes(texts: pa.Array) -> Hashes:

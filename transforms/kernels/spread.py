@@ -40,17 +40,7 @@ class Spread:
 
     def __add__(self, other: "Spread") -> "Spread":
         """The spread of both together."""
-        if not len(other.keys):
-            return self
-        if not len(self.keys):
-            return other
-        shift = max(self.shift, other.shift)
-        keys = np.concatenate([self.keys >> (shift - self.shift), other.keys >> (shift - other.shift)])
-        masses = [np.concatenate([self.counts, other.counts])]
-        if self.weights is not None and other.weights is not None:
-            masses.append(np.concatenate([self.weights, other.weights]))
-        order = np.argsort(keys, kind="stable")
-        return _collected(shift, keys[order], [mass[order] for mass in masses], BINS)
+        return together([self, other])
 
     @property
     def total(self) -> float:
@@ -120,34 +110,61 @@ NONE = Spread(0, np.array([], np.int64), np.array([], np.float64))
 def spread_of(numbers: Numbers, weights: Numbers | None = None) -> Spread:
     """The spread of finite numbers, in a few passes and without sorting them."""
     if not len(numbers):
-        return dataclasses.replace(NONE, weights=None if weights is None else NONE.counts)
-    if weights is None and len(np.unique(numbers[:_SAMPLE])) * 2 <= min(len(numbers), _SAMPLE):
+        return NONE if weights is None else dataclasses.replace(NONE, weights=NONE.counts)
+    if weights is None and _repeat(numbers):
         counted = pc.value_counts(pa.array(numbers + 0.0))
-        values, counts = counted.field(0).to_numpy(), counted.field(1).to_numpy().astype(np.float64)
-        keys = _keys(values)
+        keys, counts = _keys(counted.field(0).to_numpy()), counted.field(1).to_numpy().astype(np.float64)
         order = np.argsort(keys)
         return _collected(0, keys[order], [counts[order]], BINS)
     keys = _keys(numbers)
-    shift, cells = 64, np.zeros(len(keys), np.int64)
-    prefixes = np.array([0], np.int64)
-    while shift and len(prefixes) <= BINS:
-        bits = min(_CELL_BITS - (len(prefixes) - 1).bit_length(), shift)
+    cell_bits = min(max(len(keys).bit_length(), 13), _CELL_BITS)
+    # Digit by digit, from the highest: only prefixes that occur are told apart further.
+    shift = 64 - cell_bits
+    cells = keys >> shift
+    cells &= (1 << cell_bits) - 1
+    filled = np.bincount(cells, minlength=1 << cell_bits)
+    prefixes = there = np.flatnonzero(filled)
+    while shift and len(there) <= BINS:
+        place = np.empty(len(filled), np.int64)
+        place[there] = np.arange(len(there))
+        bits = min(cell_bits - (len(there) - 1).bit_length(), shift)
         shift -= bits
-        cells = (cells << bits) | ((keys >> shift) & ((1 << bits) - 1))
-        filled = np.bincount(cells, minlength=len(prefixes) << bits)
+        digits = keys >> shift
+        digits &= (1 << bits) - 1
+        cells = place[cells]
+        cells <<= bits
+        cells |= digits
+        filled = np.bincount(cells, minlength=len(there) << bits)
         there = np.flatnonzero(filled)
         prefixes = (prefixes[there >> bits] << bits) | (there & ((1 << bits) - 1))
-        if shift and len(there) <= BINS:
-            place = np.zeros(len(filled), np.int64)
-            place[there] = np.arange(len(there))
-            cells = place[cells]
     masses = [filled[there].astype(np.float64)]
     if weights is not None:
-        dense = np.bincount(cells, weights=weights, minlength=len(filled))
-        masses.append(dense[there].astype(np.float64))
-    prefixes = (prefixes << shift) >> shift  # the first bit is the sign
-    order = np.argsort(prefixes)
-    return _collected(shift, prefixes[order], [mass[order] for mass in masses], BINS)
+        masses.append(np.bincount(cells, weights, len(filled))[there].astype(np.float64))
+    prefixes = (prefixes << shift) >> shift  # the first bit is the sign: negative numbers stand behind the others
+    negative = np.searchsorted(-(prefixes >> 63), 1)
+    return _collected(
+        shift, np.roll(prefixes, -negative), [np.roll(mass, -negative) for mass in masses], BINS
+    )
+
+
+def spread_of_one(number: float, count: int, weight: float | None = None) -> Spread:
+    """The spread of one number that comes so many times."""
+    weights = None if weight is None else np.array([weight])
+    return Spread(0, _keys(np.array([number])), np.array([float(count)]), weights) if count else NONE
+
+
+def together(spreads: Sequence[Spread]) -> Spread:
+    """The spread of all together."""
+    filled = [one for one in spreads if len(one.keys)]
+    if len(filled) < 2:
+        return filled[0] if filled else next(iter(spreads), NONE)
+    shift = max(one.shift for one in filled)
+    keys = np.concatenate([one.keys >> (shift - one.shift) for one in filled])
+    order = np.argsort(keys, kind="stable")
+    masses = [np.concatenate([one.counts for one in filled])[order]]
+    if filled[0].weights is not None:
+        masses.append(np.concatenate([one.mass(weighted=True) for one in filled])[order])
+    return _collected(shift, keys[order], masses, BINS)
 
 
 def common(first: Spread, second: Spread, bins: int) -> tuple[Spread, Spread]:
@@ -173,10 +190,18 @@ def _starts(keys: Keys) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
 
 
+def _repeat(numbers: Numbers) -> bool:
+    """Whether the first numbers repeat: counting them one by one is quicker then."""
+    return len(np.unique(numbers[:_SAMPLE])) * 2 <= min(len(numbers), _SAMPLE)
+
+
 def _keys(numbers: Numbers) -> Keys:
     """Integers in the order of the numbers; both zeros are one."""
     bits = (numbers + 0.0).view(np.int64)
-    return bits ^ ((bits >> 63) & _SIGN)
+    keys = bits >> 63
+    keys &= _SIGN
+    keys ^= bits
+    return keys
 
 
 def _number(keys: Keys) -> Numbers:

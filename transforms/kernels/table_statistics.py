@@ -1,7 +1,6 @@
 """Statistics of the rows of a table, of all and of slices, as partial results that add up and travel."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.schemas.errors import InputError
-from retrolabel.transforms.kernels.column_statistics import ColumnStatistics, column_statistics
+from retrolabel.transforms.kernels import column_statistics
+from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 
 ALL_EXAMPLES = "All Examples"
 """The name of the statistics of all rows, as TensorFlow Data Validation calls them."""
@@ -30,21 +30,24 @@ class TableStatistics:
     """The sum of the rows' weights; None without weights."""
     columns: Mapping[str, ColumnStatistics]
 
-    def __add__(self, other: "TableStatistics") -> "TableStatistics":
-        """What is known of both together; rows of a table without a column count as missing there.
 
-        Raises:
-            InputError: a column holds values in one that cannot be compared with those in the other.
-        """
-        columns = dict(self.columns)
-        for name, theirs in other.columns.items():
-            try:
-                columns[name] = columns[name] + theirs if name in columns else theirs
-            except TypeError as error:
-                raise InputError(f"column {name!r} holds {error} in different places: statistics need one type; "
-                                 "convert one of them, or leave the column out with --columns") from None  # fmt: skip
-        weight = None if self.weight is None or other.weight is None else self.weight + other.weight
-        return TableStatistics(self.rows + other.rows, weight, columns)
+def together(tables: Sequence[TableStatistics]) -> TableStatistics:
+    """What is known of all together, added in the order given; rows of a table without a column count as missing there.
+
+    Raises:
+        InputError: a column holds values in one that cannot be compared with those in another.
+    """
+    columns = {}
+    for name in dict.fromkeys(name for table in tables for name in table.columns):
+        try:
+            columns[name] = column_statistics.together(
+                [table.columns[name] for table in tables if name in table.columns]
+            )
+        except TypeError as error:
+            raise InputError(f"column {name!r} holds {error} in different places: statistics need one type; "
+                             "convert one of them, or leave the column out with --columns") from None  # fmt: skip
+    weights = [table.weight for table in tables if table.weight is not None]
+    return TableStatistics(sum(table.rows for table in tables), sum(weights) if weights else None, columns)
 
 
 Sliced = dict[str, TableStatistics]
@@ -73,7 +76,7 @@ def table_statistics(table: pa.Table, weight: str | None = None) -> TableStatist
     for name in table.column_names:
         if name != weight:
             try:
-                columns[name] = column_statistics(table.column(name), weights)
+                columns[name] = column_statistics.column_statistics(table.column(name), weights)
             except TypeError as error:
                 raise InputError(f"column {name!r} is a {error}: statistics are of texts, numbers, booleans, times and "
                                  "lists of them; leave it out with --columns") from None  # fmt: skip
@@ -92,22 +95,46 @@ def _weights(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 
 
 def sliced_statistics(
-    table: pa.Table, slices: Sequence[Sequence[str]], weight: str | None = None, whole: str = ALL_EXAMPLES
+    table: pa.Table,
+    slices: Sequence[Sequence[str]],
+    labels: Sequence[str] = (),
+    weight: str | None = None,
+    whole: str = ALL_EXAMPLES,
 ) -> Sliced:
     """The statistics of a block and of its slices: the rows of equal values in some columns.
 
     Args:
         table: the rows.
         slices: columns, each group of which cuts the rows into slices named `<column>_<value>`, several joined by `_`.
+        labels: columns of few values that cut the rows into slices each by itself, at no more cost than none would.
         weight: as for `table_statistics`.
         whole: the name for the statistics of all rows.
     """
-    found = {whole: table_statistics(table, weight)}
+    found = _of_labels(table, [name for name in labels if name in table.column_names], weight, whole)
     for group in slices:
         if table.num_rows and all(name in table.column_names for name in group):
             for name, rows in _slices(table, sorted(group)):
                 found[name] = table_statistics(table.take(rows), weight)
     return found
+
+
+def _of_labels(table: pa.Table, labels: Sequence[str], weight: str | None, whole: str) -> Sliced:
+    """Rows are parted by all labels at once, so that each is looked at once; what is asked for is put together from the parts."""
+    if not labels or not table.num_rows:
+        return {whole: table_statistics(table, weight)}
+    columns = [pc.fill_null(_words(table.column(name)).combine_chunks(), "") for name in labels]
+    encoded = pc.binary_join_element_wise(*columns, "\0").dictionary_encode()
+    order = np.argsort(encoded.indices.to_numpy(), kind="stable")
+    ends = np.cumsum(np.bincount(encoded.indices.to_numpy()))
+    parts: Sliced = {}
+    for values, start, end in zip(encoded.dictionary.to_pylist(), [0, *ends], ends, strict=False):
+        parts[values] = table_statistics(table.take(pa.array(order[start:end])), weight)
+    names: dict[str, list[TableStatistics]] = {whole: [parts[values] for values in sorted(parts)]}
+    for values in sorted(parts):
+        for label, value in zip(labels, values.split("\0"), strict=True):
+            if value:
+                names.setdefault(f"{label}_{value}", []).append(parts[values])
+    return {name: together(some) for name, some in names.items()}
 
 
 def _slices(table: pa.Table, group: Sequence[str]) -> list[tuple[str, pa.Array]]:
@@ -133,14 +160,11 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def merge(partials: Iterable[Sliced]) -> Sliced:
     """All together, added in the order given."""
-    return functools.reduce(_merge_two, partials, {})
-
-
-def _merge_two(first: Sliced, second: Sliced) -> Sliced:
-    return {
-        name: first[name] + second[name] if name in first and name in second else first.get(name) or second[name]
-        for name in {**first, **second}
-    }
+    found: dict[str, list[TableStatistics]] = {}
+    for partial in partials:
+        for name, table in partial.items():
+            found.setdefault(name, []).append(table)
+    return {name: together(tables) for name, tables in found.items()}
 
 
 def encode(statistics: Sliced) -> bytes:
