@@ -24,6 +24,8 @@ COMMANDS = {
     "monitor": "Measure the model in production from its scores and the labels that came.",
     "versions": "List the versions of a dataset.",
     "stats": "Compute statistics of any files.",
+    "schema": "Infer, compare and update what data must be like.",
+    "validate": "Check statistics against a schema, another day and serving.",
     "rejects": "List the lines that were rejected, with reasons.",
     "gc": "Remove what killed builds left.",
 }

@@ -82,7 +82,7 @@ def told(anomalies: Anomalies) -> list[dict[str, Any]]:
     if anomalies.HasField("dataset_anomaly_info"):
         found["the whole dataset"] = anomalies.dataset_anomaly_info
     entries = [
-        {"feature": name, "severity": type(info).Severity.Name(info.severity).lower(), "description": info.description,
+        {"feature": name, "severity": type(info).Severity.Name(info.severity).lower(), "description": info.description or info.short_description,
          "types": [type(info).Type.Name(reason.type) for reason in info.reason]}
         for name, info in found.items()
     ]  # fmt: skip

@@ -272,7 +272,9 @@ def _numeric(numbers: Numbers, weights: Numbers | None) -> Numeric:
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(numbers.mean())
         apart = numbers - mean
-        apart *= apart  # not np.dot: BLAS wakes its threads, which costs more than the sum where other threads are at work
+        apart *= (
+            apart  # not np.dot: BLAS wakes its threads, which costs more than the sum where other threads are at work
+        )
         moments = Moments(float(len(numbers)), mean, float(apart.sum()))
         if weights is not None and (mass := float(weights.sum())):
             mean = float((numbers * weights).sum()) / mass

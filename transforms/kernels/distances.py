@@ -27,8 +27,8 @@ _BINS = 20
 _RARE = 10
 """How often a text must occur for its frequencies to be compared."""
 
-_FOREIGN_RANK_ERROR = 0.01
-"""What TensorFlow Data Validation allows its quantiles to be off, as a share of the values."""
+_FOREIGN_ERROR = 0.02
+"""What is added to the noise of a divergence of TensorFlow Data Validation's deciles: each is off by up to 1 % of the values."""
 
 Masses = npt.NDArray[np.float64]
 
@@ -118,7 +118,7 @@ def _common_bins(current: FeatureNameStatistics, control: FeatureNameStatistics)
     if mine is not None and theirs is not None:
         masses = _equal_groups(*common(mine, theirs, bins=256))
     elif (found := _from_quantiles(current, control)) is not None:
-        masses, extra = found, _FOREIGN_RANK_ERROR
+        masses, extra = found, _FOREIGN_ERROR
     elif any(mass.sum() for mass in outside):
         masses = np.zeros(1), np.zeros(1)
     else:

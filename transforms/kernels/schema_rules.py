@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_metadata.proto.v0.anomalies_pb2 import AnomalyInfo
 from tensorflow_metadata.proto.v0.schema_pb2 import Feature, Schema, StringDomain, TimeDomain
@@ -17,7 +18,7 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from retrolabel.transforms.kernels.feature_view import DatasetView, FeatureView, is_weighted, serialized
 from retrolabel.transforms.kernels.statistics_proto import TYPE
 
-DOMAIN_SIZE = 400
+DOMAIN_SIZE = 100
 """Up to how many different texts a feature is taken to have a fixed set of them."""
 
 _TRUE = ("", "1", "SET", "TRUE", "set", "true")
@@ -61,21 +62,21 @@ def infer_schema(statistics: DatasetFeatureStatistics, domain_size: int = DOMAIN
     return schema
 
 
-def add_feature(schema: Schema, view: FeatureView, domain_size: int = DOMAIN_SIZE) -> None:
-    """Adds what can be inferred of one feature."""
+def add_feature(schema: Schema, view: FeatureView, domain_size: int = DOMAIN_SIZE, *, shape: bool = True) -> None:
+    """Adds what can be inferred of one feature: with its shape, or with the number of its values alone."""
     feature = schema.feature.add(name=".".join(view.path), type=view.schema_type)
     feature.presence.min_count = 1 if view.present >= 1 else 0
     if view.present > 0:
         if view.missing == 0:
             feature.presence.min_fraction = 1.0
-        _infer_shape(feature, view)
+        _infer_shape(feature, view, shape=shape)
     _infer_domain(schema, feature, view, domain_size)
 
 
-def _infer_shape(feature: Feature, view: FeatureView) -> None:
+def _infer_shape(feature: Feature, view: FeatureView, *, shape: bool) -> None:
     """A shape where every example has the same number of values, else the number of values."""
     levels = view.value_counts
-    if not any(view.missing_by_level) and all(least == most > 0 for least, most in levels):
+    if shape and not any(view.missing_by_level) and all(least == most > 0 for least, most in levels):
         for least, _ in levels:
             feature.shape.dim.add(size=least)
         return
@@ -246,6 +247,10 @@ def _mend_specification(schema: Schema, feature: Feature) -> list[Reason]:
     if any(dim.size <= 0 for dim in feature.shape.dim):
         feature.ClearField("shape")
         reasons.append(_told(_SPECIFICATION, "Shape.dim.size must be a positive integer"))
+    values = list(dict.fromkeys(feature.string_domain.value))
+    if len(values) < len(feature.string_domain.value):
+        del feature.string_domain.value[:]
+        feature.string_domain.value.extend(values)
     domain = feature.WhichOneof("domain_info")
     if domain in _ALLOWED and feature.type not in _ALLOWED[domain]:
         told = f'The domain "{domain}" does not match the type: {schema_pb2.FeatureType.Name(feature.type)}'
@@ -266,7 +271,7 @@ def _mend_specification(schema: Schema, feature: Feature) -> list[Reason]:
 
 
 def _told(kind: int, text: str) -> Reason:
-    return Reason(kind, text, text)
+    return Reason(kind, text, "")
 
 
 def _update_value_counts(feature: Feature, view: FeatureView) -> list[Reason]:
@@ -417,7 +422,7 @@ def _update_bool(_: Schema, feature: Feature, view: FeatureView) -> list[Reason]
     kind, least, greatest = view.statistics.type, view.numbers.min, view.numbers.max
     if kind == FeatureNameStatistics.INT:
         if least < 0 or greatest > 1:
-            feature.int_domain.min, feature.int_domain.max = int(least), int(greatest)
+            feature.int_domain.min, feature.int_domain.max = _clamped(least), _clamped(greatest)
             anomaly = AnomalyInfo.BOOL_TYPE_SMALL_INT if least < 0 else AnomalyInfo.BOOL_TYPE_BIG_INT
             value = least if least < 0 else greatest
             long = f"Integers (such as {value:.6g}) not in {{0, 1}}: converting to an integer."
@@ -459,7 +464,7 @@ def _update_int(_: Schema, feature: Feature, view: FeatureView) -> list[Reason]:
     if kind == FeatureNameStatistics.INT and not texts:
         least, greatest = view.numbers.min, view.numbers.max
         beyond = next((value for value in (least, greatest) if not -_INT64 <= value <= _INT64), None)
-        bounds = None if beyond is not None else (int(least), min(int(greatest), _INT64 - 1))
+        bounds = None if beyond is not None else (_clamped(least), _clamped(greatest))
         example = None if beyond is None else f"{beyond:f}"
     elif kind in (FeatureNameStatistics.INT, FeatureNameStatistics.STRING, FeatureNameStatistics.BYTES):
         numbers = [_int_of(text) for text in texts]
@@ -506,6 +511,7 @@ def _update_float(_: Schema, feature: Feature, view: FeatureView) -> list[Reason
         least, greatest = min(known), max(known)
     else:
         return reasons
+    least, greatest = float(np.float32(least)), float(np.float32(greatest))  # as the bounds of a FloatDomain are
     if domain.HasField("min") and least < domain.min:
         told = f"Unexpectedly low values: {least:.6g}<{domain.min:.6g}(upto six significant digits)"
         domain.min = least
@@ -518,6 +524,10 @@ def _update_float(_: Schema, feature: Feature, view: FeatureView) -> list[Reason
         domain.disallow_inf = False
         reasons.append(Reason(AnomalyInfo.FLOAT_TYPE_HAS_INF, _INVALID, "Float feature has Inf values."))
     return reasons
+
+
+def _clamped(value: float) -> int:
+    return max(-_INT64, min(int(value), _INT64 - 1))
 
 
 def _int_of(text: str) -> int | None:

@@ -142,9 +142,7 @@ def spread_of(numbers: Numbers, weights: Numbers | None = None) -> Spread:
         masses.append(np.bincount(cells, weights, len(filled))[there].astype(np.float64))
     prefixes = (prefixes << shift) >> shift  # the first bit is the sign: negative numbers stand behind the others
     negative = np.searchsorted(-(prefixes >> 63), 1)
-    return _collected(
-        shift, np.roll(prefixes, -negative), [np.roll(mass, -negative) for mass in masses], BINS
-    )
+    return _collected(shift, np.roll(prefixes, -negative), [np.roll(mass, -negative) for mass in masses], BINS)
 
 
 def spread_of_one(number: float, count: int, weight: float | None = None) -> Spread:

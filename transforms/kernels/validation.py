@@ -21,6 +21,8 @@ from retrolabel.transforms.kernels.schema_rules import (
 
 _NEW_COLUMN = Reason(AnomalyInfo.SCHEMA_NEW_COLUMN, "New column", "New column (column in data but not in schema)")
 _MISSING_COLUMN = Reason(AnomalyInfo.SCHEMA_MISSING_COLUMN, "Column dropped", "Column is completely missing")
+_UNREADABLE = (AnomalyInfo.FEATURE_MISSING_NAME, AnomalyInfo.FEATURE_MISSING_TYPE)
+"""After which nothing more can be said of a feature."""
 _COMPARATORS = {"drift_comparator": ("previous", "current"), "skew_comparator": ("serving", "training")}
 """What a comparator compares with what."""
 
@@ -87,7 +89,7 @@ def validate(
             found[view.path] = [_NEW_COLUMN]
         elif not is_deprecated(feature):
             reasons = update_feature(changed, feature, view)
-            if view.present and not _had_no_type(reasons):
+            if view.present and not (is_deprecated(feature) and reasons and reasons[-1].type in _UNREADABLE):
                 more, distances = _compare(feature, view, controls)
                 reasons, compared = reasons + more, compared + distances
             found[view.path] = reasons
@@ -115,7 +117,7 @@ def update_schema(statistics: DatasetFeatureStatistics, schema: Schema, environm
         paths.add(view.path)
         feature = feature_of(changed, view.path)
         if feature is None:
-            add_feature(changed, view)
+            add_feature(changed, view, shape=False)
         elif not is_deprecated(feature):
             update_feature(changed, feature, view)
     for feature in changed.feature:
@@ -130,22 +132,17 @@ def _copy(schema: Schema) -> Schema:
     return copied
 
 
-def _had_no_type(reasons: Sequence[Reason]) -> bool:
-    return any(
-        reason.type in (AnomalyInfo.FEATURE_MISSING_NAME, AnomalyInfo.FEATURE_MISSING_TYPE) for reason in reasons
-    )
-
-
 def _info(reasons: Sequence[Reason], severity: Mapping[str, str]) -> AnomalyInfo | None:
     """All reasons of one feature; None if there is none, or they are ignored."""
     kept = [(reason, severity.get(AnomalyInfo.Type.Name(reason.type), "error")) for reason in reasons]
     kept = [(reason, level) for reason, level in kept if level != "ignore"]
     if not kept:
         return None
+    told = [reason for reason, _ in kept if reason.long] or [kept[-1][0]]
     info = AnomalyInfo(
         severity=AnomalyInfo.ERROR if any(level == "error" for _, level in kept) else AnomalyInfo.WARNING,
-        short_description=kept[0][0].short if len(kept) == 1 else "Multiple errors",
-        description=" ".join(reason.long for reason, _ in kept),
+        short_description=told[0].short if len(told) == 1 else "Multiple errors",
+        description=" ".join(reason.long for reason in told),
     )
     for reason, _ in kept:
         info.reason.add(type=reason.type, short_description=reason.short, description=reason.long)
