@@ -13,6 +13,7 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import (
 
 from retrolabel.schemas.errors import printable
 from retrolabel.schemas.metadata_files import to_bytes
+from retrolabel.transforms.kernels.association import LEAKING, Association, add_associations, associations
 from retrolabel.transforms.kernels.statistics_proto import statistics_list
 from retrolabel.transforms.kernels.table_statistics import merge
 from retrolabel.transforms.storage import write_once
@@ -48,17 +49,20 @@ def command(
     Examples:
       retrolabel stats train/*.parquet -o stats.pb
       retrolabel stats today.csv --slice device --slice country,device -o stats.pbtxt
+      retrolabel stats train.parquet --label clicked -o stats.pb
       retrolabel stats serving.jsonl.gz --json
     """
     wanted = columns.split(",") if columns else None
     groups = [tuple(group.split(",")) for group in slices]
-    listed = statistics_list(merge(statistics_of_files(files, wanted, groups, labels, weight)))
+    merged = merge(statistics_of_files(files, wanted, groups, labels, weight))
+    listed, found = statistics_list(merged), associations(merged, labels)
+    add_associations(listed, found)
     if output:
         write_once(output, to_bytes(listed, output))
     if as_json:
         click.echo(json.dumps(json_format.MessageToDict(listed, preserving_proto_field_name=True)))
     else:
-        click.echo(render_statistics(listed))
+        click.echo("\n".join([render_statistics(listed), *render_associations(found)]))
         if output:
             click.echo(f"written to {output}", err=True)
 
@@ -71,6 +75,22 @@ def render_statistics(listed: DatasetFeatureStatisticsList) -> str:
     lines = [f"{whole.num_examples:,} examples, {len(whole.features):,} features", *_features(whole)]
     lines += [f"  {printable(one.name)}: {one.num_examples:,} examples" for one in slices]
     return "\n".join(lines)
+
+
+def render_associations(found: Sequence[Association]) -> list[str]:
+    """What says most about the labels, the most telling first."""
+    lines = []
+    for label in dict.fromkeys(one.label for one in found):
+        told = sorted((one for one in found if one.label == label and not one.is_chance), key=lambda one: -one.share)
+        lines.append(
+            f"what says something about {printable(label)}:"
+            if told
+            else f"nothing says anything about {printable(label)}"
+        )
+        for one in told[:20]:
+            leak = "   suspected to be made from it" if one.share >= LEAKING else ""
+            lines.append(f"  {printable(one.feature)}  {one.share:.1%} of its entropy ({one.bits:.3g} bits){leak}")
+    return lines
 
 
 def _features(dataset: DatasetFeatureStatistics) -> Sequence[str]:

@@ -69,6 +69,9 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
         yield f"  {counts.immature:,} immature: their windows were open when the outcome logs end ({watermarks})"
     if counts.sampled_out:
         yield f"  {counts.sampled_out:,} negatives sampled out; the weight of the others says so"
+    for leak in manifest.leaks:
+        yield (f"  warning: {printable(leak['feature'])} tells {leak['share']:.0%} of what there is to know of {leak['label']}: was it known "
+               "when the prediction was made?")  # fmt: skip
     for anomaly in manifest.anomalies or []:
         yield f"  {anomaly['severity']}: {printable(anomaly['feature'])}: {printable(anomaly['description'][:300])}"
 

@@ -14,7 +14,7 @@ from retrolabel.transforms.kernels.distances import CONFIDENCE
 from retrolabel.transforms.kernels.validation import Compared, Controls, validate
 
 
-def _severities(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+def _severities(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for text in texts:
         name, _, level = text.partition("=")

@@ -169,6 +169,8 @@ class DayManifest(AtRest):
     """Of each split its `rows` and `labels`."""
     anomalies: list[Mapping[str, Any]] | None = None
     """What does not fit the schema that the config names; null if it names none. Its statistics have a file of their own."""
+    leaks: list[Mapping[str, Any]] = []
+    """Features that predict a label so well that they may have been made from it: `feature`, `label` and `share` of its entropy."""
     compared_with: str | None = None
     """The manifest of the day that drift was measured against."""
     delays: Mapping[str, Any] = {}

@@ -155,6 +155,10 @@ def described(manifest: DayManifest, description: Description) -> DayManifest:
             "files": [*manifest.files, *description.files],
             "anomalies": anomalies,
             "compared_with": description.compared_with,
+            "leaks": [
+                {"feature": leak.feature, "label": leak.label, "share": round(leak.share, 6)}
+                for leak in description.leaks
+            ],
         }
     )
 

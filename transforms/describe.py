@@ -17,6 +17,7 @@ from retrolabel.schemas.metadata_files import (
 )
 from retrolabel.transforms import tally
 from retrolabel.transforms.dataset import head_version, read_day_manifest, read_statistics, read_version
+from retrolabel.transforms.kernels.association import Association, add_associations, associations, leaking
 from retrolabel.transforms.kernels.schema_rules import infer_schema
 from retrolabel.transforms.kernels.statistics_proto import statistics_list
 from retrolabel.transforms.kernels.table_statistics import (
@@ -43,6 +44,8 @@ class Description:
     """None if the config names no schema."""
     compared_with: str | None
     """The manifest of the day that drift was measured against."""
+    leaks: tuple[Association, ...]
+    """Features that predict a label too well."""
 
 
 def merged_statistics(plan: BuildPlan, parts: Iterable[tally.PartTally]) -> Sliced:
@@ -62,18 +65,21 @@ def describe(plan: BuildPlan, statistics: Sliced) -> Description:
         IntegrityError: the statistics of the day that drift is measured against are damaged.
     """
     listed = statistics_list(statistics)
+    found = [one for one in associations(statistics, plan.sliced_labels) if one.feature not in plan.label_order]
+    add_associations(listed, found)
+    leaks = tuple(leaking(found))
     files = [_store(plan, "statistics", to_bytes(listed, ".pb"), "pb")]
     rule = plan.validation
     if rule is None:
         schema = infer_schema(listed.datasets[0])
-        return Description((*files, _store(plan, "schema", to_bytes(schema, ".pbtxt"), "pbtxt")), None, None)
+        return Description((*files, _store(plan, "schema", to_bytes(schema, ".pbtxt"), "pbtxt")), None, None, leaks)
     schema = schema_from(rule.schema, "schema.pb")
     previous, compared_with = _previous(plan, rule.against)
     controls = Controls(previous, _first(statistics_from(rule.serving, "serving.pb")), _earlier(plan))
     anomalies, _ = validate(listed.datasets[0], schema, rule.environment, controls, rule.severity)
     files.append(_store(plan, "schema", to_bytes(schema, ".pbtxt"), "pbtxt"))
     files.append(_store(plan, "anomalies", to_bytes(anomalies, ".pbtxt"), "pbtxt"))
-    return Description(tuple(files), anomalies, compared_with)
+    return Description(tuple(files), anomalies, compared_with, leaks)
 
 
 def told(anomalies: Anomalies) -> list[dict[str, Any]]:

@@ -211,7 +211,7 @@ def _divergence_noise(first: Masses, second: Masses, sizes: tuple[float, float])
     bins = int(((first + second) > 0).sum())
     if bins < 2 or not min(sizes):
         return 0.0
-    return _chi_squared(bins - 1) * (1 / sizes[0] + 1 / sizes[1]) / (8 * math.log(2))
+    return chi_squared(bins - 1) * (1 / sizes[0] + 1 / sizes[1]) / (8 * math.log(2))
 
 
 def _largest_noise(first: Masses, second: Masses, sizes: tuple[float, float], texts: int) -> float:
@@ -228,7 +228,7 @@ def _normal(trials: int) -> float:
     return NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / (2 * trials))
 
 
-def _chi_squared(degrees: int) -> float:
+def chi_squared(degrees: int) -> float:
     """The quantile at `CONFIDENCE` (Wilson and Hilferty, PNAS 17, 1931: off by less than 1 % here)."""
     part = 2 / (9 * degrees)
     return degrees * (1 - part + NormalDist().inv_cdf(CONFIDENCE) * math.sqrt(part)) ** 3

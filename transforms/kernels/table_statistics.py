@@ -64,7 +64,7 @@ def table_statistics(table: pa.Table, weight: str | None = None) -> TableStatist
 
     Args:
         table: any columns that `column_statistics` takes; those of structs are taken apart, named `struct.field`.
-        weight: the column that holds the rows' weights, which has no statistics itself.
+        weight: the column that holds the rows' weights.
 
     Raises:
         InputError: a column's type is not one that has statistics, or a weight is missing.
@@ -74,12 +74,11 @@ def table_statistics(table: pa.Table, weight: str | None = None) -> TableStatist
     weights = None if weight is None else _weights(table, weight)
     columns = {}
     for name in table.column_names:
-        if name != weight:
-            try:
-                columns[name] = column_statistics.column_statistics(table.column(name), weights)
-            except TypeError as error:
-                raise InputError(f"column {name!r} is a {error}: statistics are of texts, numbers, booleans, times and "
-                                 "lists of them; leave it out with --columns") from None  # fmt: skip
+        try:
+            columns[name] = column_statistics.column_statistics(table.column(name), weights)
+        except TypeError as error:
+            raise InputError(f"column {name!r} is a {error}: statistics are of texts, numbers, booleans, times and "
+                             "lists of them; leave it out with --columns") from None  # fmt: skip
     return TableStatistics(table.num_rows, None if weights is None else float(weights.sum()), columns)
 
 
