@@ -56,7 +56,10 @@ test-engines: .venv/.gcp link  ## The same day built on other engines; what this
 .PHONY: test-integrations
 test-integrations: .venv/.dev link  ## Test hooks and adapters with the real packages of others, which this installs
 	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[integrations]'
-	@$(PY) -m pytest tests/integrations $(ARGS)
+	@test -x build/kubeflow/bin/python || { $(PY) -m venv build/kubeflow && build/kubeflow/bin/pip --quiet install 'kfp==2.17.*'; }
+	@test -x build/airflow/bin/python || { $(PY) -m venv build/airflow && build/airflow/bin/pip --quiet install 'apache-airflow==3.3.*'; }
+	@build/airflow/bin/pip --quiet --disable-pip-version-check install --no-deps .
+	@$(PY) -m pytest -m integrations tests/integrations $(ARGS)
 
 .PHONY: bench
 bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)

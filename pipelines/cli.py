@@ -20,6 +20,7 @@ COMMANDS = {
     "freshness": "Show how fresh the logs are, and whether they hold what is usual.",
     "explain": "Show the steps of a build and its SQL.",
     "show": "Show what is in a version of a dataset.",
+    "schedule": "Print what cron, systemd, Airflow, Argo, Kubeflow, Luigi or Celery need to run it.",
     "status": "Show the calendar of days: version, maturity, what is odd, age.",
     "monitor": "Measure the model in production from its scores and the labels that came.",
     "versions": "List the versions of a dataset.",

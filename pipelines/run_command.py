@@ -177,6 +177,7 @@ def _clock(now: datetime.datetime | None) -> Clock:
 @click.option("--from", "first", callback=parse_date, help="Look at the days from this one on.")
 @click.option("--to", "last", callback=parse_date, help="Look at the days up to this one.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for data, whatever the config says.")
+@click.option("--idle-ok", is_flag=True, help="End with 0, not 8, when there was nothing to do.")
 @click.option("--now", callback=parse_now, help="The moment to take for now. Default: the clock's.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be built, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, a line a day.")
@@ -185,7 +186,7 @@ def _clock(now: datetime.datetime | None) -> Clock:
 )
 def command(
     config: str, beam_options: tuple[str, ...], date: datetime.date | None, first: datetime.date | None, last: datetime.date | None,
-    no_wait: bool, now: datetime.datetime | None, dry_run: bool, as_json: bool, log_format: str,
+    no_wait: bool, idle_ok: bool, now: datetime.datetime | None, dry_run: bool, as_json: bool, log_format: str,
 ) -> None:  # fmt: skip
     """Build the days of CONFIG that need it: never built or failed, immature when last built, or with late data since.
 
@@ -219,7 +220,7 @@ def command(
     with alone(project.root) as is_alone:
         if not is_alone:
             click.echo(f"another run of {project.root} is at work; nothing to do", err=True)
-            raise SystemExit(NOTHING_TO_DO)
+            raise SystemExit(0 if idle_ok else NOTHING_TO_DO)
         wait = datetime.timedelta(0) if no_wait else None
         begin_hooks(project)
         for result in run_due_days(project, runner, clock, first=first, last=last, wait=wait, log_format=log_format):
@@ -231,7 +232,8 @@ def command(
         _keep_to_retention(project, clock().timestamp())
     if not codes and not as_json:
         click.echo(f"{project.config.dataset}: nothing to do, every day that is due has its version")
-    raise SystemExit(min(codes, key=_GRAVITY.index, default=NOTHING_TO_DO))
+    code = min(codes, key=_GRAVITY.index, default=NOTHING_TO_DO)
+    raise SystemExit(0 if code == NOTHING_TO_DO and idle_ok else code)
 
 
 def _tell(result: Result, as_json: bool) -> None:

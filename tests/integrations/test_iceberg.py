@@ -11,7 +11,7 @@ from tests.support.daily import midnight, serve
 
 pyiceberg_catalog = pytest.importorskip("pyiceberg.catalog", reason="needs PyIceberg: make test-integrations")
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("default")]
 
 
 def table_of(folder, **properties: str):

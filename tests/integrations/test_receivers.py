@@ -13,6 +13,8 @@ from tests.support.daily import midnight
 
 __all__ = ["receiver", "url"]
 
+pytestmark = pytest.mark.integrations
+
 
 def test_the_reference_implementation_accepts_our_signature_and_no_other_body(tmp_path, receiver, url, monkeypatch):
     webhooks = pytest.importorskip("standardwebhooks", reason="needs standardwebhooks: make test-integrations")

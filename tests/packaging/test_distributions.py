@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.environments import clean_environment as make_environment
 
-ROOMS = ("pipelines/", "transforms/", "schemas/", "configs/")
+ROOMS = ("pipelines/", "transforms/", "schemas/", "configs/", "adapters/")
 FRONT_DOOR = "src/retrolabel/"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-TOP_ROOMS = ["pipelines", "transforms", "schemas", "configs"]
+TOP_ROOMS = ["pipelines", "transforms", "schemas", "configs", "adapters"]
 
 
 def listed_rooms(setup_py: Path) -> list[str]:
