@@ -2,7 +2,16 @@
 
 from setuptools import setup
 
-ROOMS = ["pipelines", "transforms", "transforms.apis", "transforms.formats", "transforms.kernels", "schemas", "configs", "adapters"]
+ROOMS = [
+    "pipelines",
+    "transforms",
+    "transforms.apis",
+    "transforms.formats",
+    "transforms.kernels",
+    "schemas",
+    "configs",
+    "adapters",
+]
 """Every folder of modules; `tests/packaging` fails when one is missing here."""
 
 setup(
