@@ -57,11 +57,12 @@ def explain(project: Project) -> list[str]:
             continue
         keys = dict.fromkeys([*config.predictions.key, *rule.prediction_key])
         statements = attribution_sql(rule, config.predictions.key)
+        windows = [sql for window in statements.windows for sql in (window.match, window.labels, window.keep)]
         columns = [f"{quoted(key)} {_SQL_TYPES[predictions.field(key).arrow_type]}" for key in keys]
         lines += ["", f"-- Inside a shard: outcomes {name} in the windows of predictions, and the labels of those that have any.",
                   f"CREATE OR REPLACE TABLE prediction ({ROW} BIGINT, __prediction_time TIMESTAMPTZ, {', '.join(columns)});",
                   _table("outcome", project.contracts[name]),
-                  *map(_terminated, (*statements.prepare, *statements.labels, statements.counts))]  # fmt: skip
+                  *map(_terminated, (*statements.prepare, statements.counts, *windows, statements.attributed))]  # fmt: skip
     return lines
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrolabel.transforms.kernels import attribution
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule, attribute
 from retrolabel.transforms.kernels.crc32c import combine
@@ -106,8 +107,14 @@ EVENTS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 20)), max_siz
 
 @settings(deadline=None)
 @pytest.mark.parametrize("touch", ["all", "last", "first"])
-@given(predictions=EVENTS, outcomes=EVENTS, after=st.integers(0, 3), window=st.integers(4, 9))
-def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after, window):
+@given(
+    predictions=EVENTS,
+    outcomes=EVENTS,
+    after=st.integers(0, 3),
+    window=st.integers(4, 9),
+    at_a_time=st.sampled_from([3, 4_000_000]),
+)
+def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after, window, at_a_time):
     served = pa.table({
         ROW: pa.array(range(len(predictions)), pa.int64()),
         "__prediction_time": pa.array([time for _, time in predictions], pa.int64()).cast(pa.timestamp("us", "UTC")),
@@ -120,7 +127,9 @@ def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after
     })  # fmt: skip
     label = LabelRule("n", "count", after, window, touch, pa.int64(), 0)
     rule = AttributionRule("o", ("k",), ("k",), "t", ("k", "t"), (label,))
-    found = attribute(served, happened, rule, ("id",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribution, "PAIRS", at_a_time)
+        found = attribute(served, happened, rule, ("id",))
     expected = dict.fromkeys(range(len(predictions)), 0)
     attributed = orphan = 0
     for key, time in outcomes:

@@ -1,7 +1,7 @@
 """The SQL of a shard: which outcomes count for which predictions, and what each label makes of them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -14,6 +14,9 @@ from retrolabel.transforms.kernels.expressions import aggregate, quoted, with_pl
 
 ROW = "__prediction_row"
 """The number of a prediction in its shard, by which labels find their way back."""
+
+PAIRS = 4_000_000
+"""Pairs of predictions and outcomes that are held at a time: a hot key has as many as its predictions times its outcomes."""
 
 DELAY = "__delay"
 """Microseconds from a prediction to its first outcome that counts."""
@@ -64,13 +67,26 @@ class Attributed:
 
 
 @dataclasses.dataclass(frozen=True)
+class WindowSql:
+    """The statements of one window, to be run in this order; however many labels share it."""
+
+    match: str
+    labels: str
+    """The one whose rows are the result."""
+    keep: str
+    by_part: bool
+    """Whether the predictions may come a part at a time: each outcome counts for all predictions in whose window it falls."""
+
+
+@dataclasses.dataclass(frozen=True)
 class AttributionSql:
-    """The statements of one kind of outcome, to be run in this order."""
+    """The statements of one kind of outcome."""
 
     prepare: tuple[str, ...]
-    labels: tuple[str, ...]
-    """One query a window, however many labels share it."""
     counts: str
+    """How many outcomes there are, how many have the key of a prediction, and how many pairs with equal keys there are."""
+    windows: tuple[WindowSql, ...]
+    attributed: str
 
 
 def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> AttributionSql:
@@ -84,29 +100,37 @@ def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> Attribut
     numbered = (
         f"row_number() OVER (ORDER BY {everything}) AS __outcome_row, epoch_us({quoted(rule.time)}) AS __outcome_us"
     )
-    statements = [f"CREATE OR REPLACE TEMP TABLE ordered AS\nSELECT *, {numbered}\nFROM outcome"]
-    windows: dict[tuple[int, int, Attribution], list[LabelRule]] = {}
+    prepare = (
+        f"CREATE OR REPLACE TEMP TABLE ordered AS\nSELECT *, {numbered}\nFROM outcome",
+        "CREATE OR REPLACE TEMP TABLE in_window (__outcome_row BIGINT)",
+    )
+    keys = ", ".join(map(quoted, rule.key))
+    same = _equal(rule, "o", "p")
+    counts = (
+        f"SELECT (SELECT count(*) FROM ordered) AS outcomes,\n"
+        f"       coalesce(sum(outcomes), 0)::BIGINT AS known, coalesce(sum(outcomes * predictions), 0)::BIGINT AS pairs\n"
+        f"FROM (SELECT any_value(o.outcomes) AS outcomes, count(*) AS predictions\n"
+        f"      FROM prediction p JOIN (SELECT {keys}, count(*) AS outcomes FROM ordered GROUP BY {keys}) o ON {same}\n"
+        f"      GROUP BY {', '.join(f'o.{quoted(name)}' for name in rule.key)})"
+    )
+    by_window: dict[tuple[int, int, Attribution], list[LabelRule]] = {}
     for label in rule.labels:
-        windows.setdefault((label.after, label.window, label.attribution), []).append(label)
-    for number, (after, window, attribution) in enumerate(windows):
-        statements.append(
-            f"CREATE OR REPLACE TEMP TABLE matched_{number} AS\n{_matched(rule, after, window, attribution, tie_break)}"
-        )
+        by_window.setdefault((label.after, label.window, label.attribution), []).append(label)
     delay = f"min(__outcome_us) - epoch_us(any_value(__prediction_time)) AS {DELAY}"
-    labels_sql = []
-    for number, labels in enumerate(windows.values()):
+    windows = []
+    for (after, window, attribution), labels in by_window.items():
         values = "".join(
             f",\n       {aggregate(label.value, rule.time).sql} AS {quoted(label.name)}" for label in labels
         )
-        labels_sql.append(f"SELECT {ROW}, {delay}{values}\nFROM matched_{number} GROUP BY {ROW} ORDER BY {ROW}")
-    in_window = " UNION ".join(f"SELECT __outcome_row FROM matched_{number}" for number in range(len(windows)))
-    same = _equal(rule, "o", "p")
-    counts_sql = (
-        f"SELECT (SELECT count(DISTINCT __outcome_row) FROM ({in_window})) AS attributed,\n"
-        f"       (SELECT count(*) FROM ordered o WHERE EXISTS (SELECT 1 FROM prediction p WHERE {same})) AS known,\n"
-        f"       (SELECT count(*) FROM ordered) AS outcomes"
-    )
-    return AttributionSql(tuple(statements), tuple(labels_sql), counts_sql)
+        windows.append(
+            WindowSql(
+                f"CREATE OR REPLACE TEMP TABLE matched AS\n{_matched(rule, after, window, attribution, tie_break)}",
+                f"SELECT {ROW}, {delay}{values}\nFROM matched GROUP BY {ROW} ORDER BY {ROW}",
+                "INSERT INTO in_window SELECT DISTINCT __outcome_row FROM matched ANTI JOIN in_window USING (__outcome_row)",
+                attribution == "all",
+            )
+        )
+    return AttributionSql(prepare, counts, tuple(windows), "SELECT count(*) AS attributed FROM in_window")
 
 
 def _equal(rule: AttributionRule, outcome: str, prediction: str) -> str:
@@ -145,15 +169,19 @@ def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, 
     Raises:
         ConfigError: a label's value fails on a value that stands in the log.
     """
+    statements = attribution_sql(rule, tie_break)
     engine = connection()
-    engine.register("prediction", predictions)
     engine.register("outcome", outcomes)
     try:
-        statements = attribution_sql(rule, tie_break)
+        engine.register("prediction", predictions)
         for statement in statements.prepare:
             engine.execute(statement)
-        labels = tuple(with_plain_types(engine.sql(query).to_arrow_table()) for query in statements.labels)
-        ((attributed, known, total),) = engine.execute(statements.counts).fetchall()
+        ((total, known, pairs),) = engine.execute(statements.counts).fetchall()
+        labels = tuple(
+            pa.concat_tables(_labels_of(window, part) for part in _parts(predictions, pairs if window.by_part else 0))
+            for window in statements.windows
+        )
+        ((attributed,),) = engine.execute(statements.attributed).fetchall()
     except duckdb.Error as error:
         names = ", ".join(label.name for label in rule.labels)
         raise ConfigError(
@@ -162,4 +190,26 @@ def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, 
     finally:
         engine.unregister("prediction")
         engine.unregister("outcome")
+        for table in ("matched", "in_window", "ordered"):
+            engine.execute(f"DROP TABLE IF EXISTS {table}")
     return Attributed(labels, attributed, known - attributed, total - known)
+
+
+def _parts(predictions: pa.Table, pairs: int) -> Iterator[pa.Table]:
+    """The predictions in parts whose pairs with outcomes fit into memory.
+
+    They stand in the order of a hash, so that those of a hot key are spread evenly.
+    """
+    count = max(1, -(-pairs // PAIRS))
+    rows = max(1, -(-predictions.num_rows // count))
+    for start in range(0, max(1, predictions.num_rows), rows):
+        yield predictions.slice(start, rows)
+
+
+def _labels_of(window: WindowSql, predictions: pa.Table) -> pa.Table:
+    engine = connection()
+    engine.register("prediction", predictions)
+    engine.execute(window.match)
+    labels = with_plain_types(engine.sql(window.labels).to_arrow_table())
+    engine.execute(window.keep)
+    return labels
