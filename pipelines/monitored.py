@@ -139,6 +139,17 @@ def read_monitored(
     return evaluate(f"{manifest.dataset}", record.version, manifest, monitor, days[::-1], sorted(skipped))
 
 
+def measures_of(root: str, manifest: DayManifest) -> Mapping[str, Any] | None:
+    """The measures of one day by itself; None if it was built without `monitor`."""
+    statistics = _statistics(root, manifest)
+    if statistics is None:
+        return None
+    monitor = _monitor_of(manifest)
+    assert monitor is not None
+    day = Day(manifest.date, statistics, _delays(manifest, monitor))
+    return _measures(day, ALL, _arrivals([day], manifest, monitor), quantile(monitor.confidence))
+
+
 def alerts_of(root: str, version: int, date: str, monitor: Monitor) -> list[str]:
     """The alerts that a day of a version breaks, in words; none of a day that was built without `monitor`."""
     if not any(
@@ -198,7 +209,7 @@ def evaluate(
         skipped: days that were not read.
     """
     today, z = days[-1], quantile(monitor.confidence)
-    arrived = arrivals(add_delays(day.delays for day in days), round(manifest.delays[monitor.label]["window"] * 1e6))
+    arrived = _arrivals(days, manifest, monitor)
     slices = {of: _measures(today, of, arrived, z) for of in (today.cells or today.sums)}
     attribute = monitor.model or ""
     decay, decay_tested = find_decay(_series(days, arrived, z), monitor.false_discoveries, z)
@@ -213,6 +224,10 @@ def evaluate(
         positions=_positions(today, z), ranking=_ranking(today, z), policies=_policies(today, z),
         decay=decay, weak=weak, tested={"decay": decay_tested, "weak": weak_tested}, left_out=_left_out(today), skipped=skipped,
     )  # fmt: skip
+
+
+def _arrivals(days: Sequence[Day], manifest: DayManifest, monitor: Monitor) -> Arrivals | None:
+    return arrivals(add_delays(day.delays for day in days), round(manifest.delays[monitor.label]["window"] * 1e6))
 
 
 def _of(statistics: pa.Table, name: str) -> pa.Table:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from retrolabel.pipelines.monitored import measures_of
 from retrolabel.schemas.errors import printable
 from retrolabel.schemas.manifest import DayManifest, SourceCounts
 from retrolabel.transforms.publish import Published
@@ -24,6 +25,8 @@ def render_summary(manifest: DayManifest, published: Published, root: str, secon
     lines += _examples(manifest)
     for source in sorted(manifest.accounting, key=lambda name: (name != _PREDICTIONS, name)):
         lines += ["", *_source(source, manifest)]
+    if measures := measures_of(root, manifest):
+        lines += ["", *_model(measures)]
     if changes := (published.changes if published.is_new else None):
         lines += ["", *_changes(changes)]
     size = sum(part.bytes for part in manifest.files)
@@ -31,6 +34,13 @@ def render_summary(manifest: DayManifest, published: Published, root: str, secon
     place = os.path.relpath(root) if "://" not in root and not os.path.relpath(root).startswith("..") else root
     lines += ["", f"{place}@{published.version}: {len(manifest.files):,} files, {size_of(size)}{took}"]
     return "\n".join(lines)
+
+
+def _model(measures: Mapping[str, Any]) -> Iterator[str]:
+    """How good the model was that made the predictions."""
+    known = [f"{name} {found.value:.4g} ({found.low:.4g} to {found.high:.4g})" for name in ("auc", "log_loss", "bias", "mae", "rmse", "ndcg")
+             if (found := measures.get(name))]  # fmt: skip
+    yield f"  model: {', '.join(known) or 'cannot be told yet'}; `retrolabel monitor` says more"
 
 
 def in_order(manifest: DayManifest) -> dict[str, Any]:

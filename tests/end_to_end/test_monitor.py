@@ -126,6 +126,12 @@ def test_an_earlier_day_and_an_earlier_version_can_be_asked_for(decayed):
     assert json.loads(run(root, "--date", str(days[3].date), "--json").stdout)["decay"] == []
 
 
+def test_the_summary_of_a_build_says_how_good_the_model_was(decayed):
+    root, _ = decayed
+    ran = CliRunner().invoke(commands, ["show", root])
+    assert "  model: auc 0.7456 (0.7217 to 0.7681), log_loss 0.5406 (" in ran.stdout
+
+
 def test_the_file_of_a_day_is_listed_and_named_by_its_content(decayed):
     root, _ = decayed
     (part,) = [part for part in read_monitored(root).manifest.files if part.kind == "monitor"]
