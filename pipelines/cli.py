@@ -18,6 +18,7 @@ COMMANDS = {
     "init": "Look at logs, and write a config and contracts for them.",
     "check": "Check a config, its contracts, SQL and paths; report every problem at once.",
     "freshness": "Show how fresh the logs are, and whether they hold what is usual.",
+    "collect": "Receive logs from Fluentd, Fluent Bit and fluent-logger.",
     "explain": "Show the steps of a build and its SQL.",
     "show": "Show what is in a version of a dataset.",
     "schedule": "Print what cron, systemd, Airflow, Argo, Kubeflow, Luigi or Celery need to run it.",

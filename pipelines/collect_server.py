@@ -1,0 +1,165 @@
+"""The server of `retrolabel collect`: connections in, durable files out, and only then acknowledgements."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import click
+import msgpack
+
+from retrolabel.pipelines.collect_files import Slices
+from retrolabel.pipelines.collect_forward import ForwardError, Handshake, Message, read_message, unpacker
+
+PIECE = 2**20
+"""Bytes that are read of a connection at a time."""
+
+MOST_HELD = 512 * 2**20
+"""Bytes of unfinished messages, of all connections together; who sends more is hung up on, and sends again."""
+
+BATCHES = 64
+"""Batches that wait for the disk; connections beyond are not read meanwhile."""
+
+TIDY = 10.0
+"""Seconds between two looks for files that are complete."""
+
+
+class Collector:
+    """Receives messages, and acknowledges them when they are on the disk.
+
+    What comes while the disk is busy is written together and synced once. A connection is read on when what it sent is safe, so that
+    memory is bounded by the number of connections and `MOST_HELD`.
+    """
+
+    def __init__(self, slices: Slices, key: bytes, host: str) -> None:
+        self._slices, self._key, self._host = slices, key, host
+        self._queue: asyncio.Queue[tuple[Sequence[Message], asyncio.Future[None]]] = asyncio.Queue(BATCHES)
+        self._connections: set[asyncio.Task[None]] = set()
+        self._held = 0
+        self._storing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._storing.set_result(None)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens, for messages by TCP and for heartbeats by UDP; the port."""
+        self._server = await asyncio.start_server(self._accept, host, port, limit=PIECE)
+        taken: int = self._server.sockets[0].getsockname()[1]
+        with contextlib.suppress(OSError):  # heartbeats by TCP are connections: nothing more is needed
+            await asyncio.get_running_loop().create_datagram_endpoint(_Heartbeats, local_addr=(host, taken))
+        return taken
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Works until told to stop, then completes all files.
+
+        Raises:
+            StorageError: the disk is full, or refuses.
+        """
+        work = [asyncio.create_task(self._write()), asyncio.create_task(self._tidy()), asyncio.create_task(stop.wait())]
+        try:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._server.close()
+            for task in (*self._connections, *work):
+                task.cancel()
+            # A batch that has begun is finished before the files are completed.
+            await asyncio.gather(*self._connections, *work, self._storing, return_exceptions=True)
+        self._slices.close()
+
+    async def _write(self) -> None:
+        while True:
+            batches = [await self._queue.get()]
+            while not self._queue.empty():
+                batches.append(self._queue.get_nowait())
+            messages = [message for batch, _ in batches for message in batch]
+            self._storing = asyncio.ensure_future(asyncio.to_thread(self._store, messages))
+            await asyncio.shield(self._storing)
+            for _, written in batches:
+                if not written.done():
+                    written.set_result(None)
+
+    def _store(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._slices.append(message.tag, message.events)
+        self._slices.sync()
+        self._slices.complete_old()
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY)
+            await self._keep([])
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        peer = writer.get_extra_info("peername")
+        try:
+            await self._receive(reader, writer)
+        except (ForwardError, ValueError, msgpack.UnpackException) as error:
+            click.echo(f"hung up on {peer}: {error or type(error).__name__}", err=True)
+        except (ConnectionError, TimeoutError):
+            pass  # what it had not sent whole was not acknowledged
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        stream = unpacker()
+        begun = stream.tell()
+        if self._key:
+            await self._shake_hands(stream, reader, writer)
+            begun = stream.tell()
+        fed = begun
+        try:
+            while data := await reader.read(PIECE):
+                stream.feed(data)
+                fed, before = fed + len(data), fed - begun
+                messages = []
+                for found in stream:
+                    messages.append(read_message(found))
+                    begun = stream.tell()
+                self._held += fed - begun - before
+                if self._held > MOST_HELD:
+                    raise ForwardError("too much of unfinished messages at once")
+                if messages:
+                    await self._keep(messages)
+                    for message in messages:
+                        if message.chunk is not None:
+                            writer.write(msgpack.packb({"ack": message.chunk}))
+                    await writer.drain()
+        finally:
+            self._held -= fed - begun
+
+    async def _keep(self, messages: Sequence[Message]) -> None:
+        """Returns when the messages are on the disk."""
+        written = asyncio.get_running_loop().create_future()
+        await self._queue.put((messages, written))
+        await written
+
+    async def _shake_hands(
+        self, stream: msgpack.Unpacker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        handshake = Handshake(self._key, self._host)
+        writer.write(handshake.hello)
+        for _ in range(16):
+            stream.feed(await asyncio.wait_for(reader.read(4096), 30.0))
+            with contextlib.suppress(msgpack.OutOfData):
+                known, answer = handshake.answer(stream.unpack())
+                writer.write(answer)
+                await writer.drain()
+                if not known:
+                    raise ForwardError("it does not know the shared key")
+                return
+        raise ForwardError("it did not introduce itself")
+
+
+class _Heartbeats(asyncio.DatagramProtocol):
+    """Answers Fluentd's question whether there is somebody."""
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        """Keeps the way back."""
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Any datagram is a heartbeat."""
+        self._transport.sendto(b"\0", addr)
