@@ -15,7 +15,7 @@ from retrolabel.schemas.errors import printable
 from retrolabel.schemas.metadata_files import to_bytes
 from retrolabel.transforms.kernels.association import LEAKING, Association, add_associations, associations
 from retrolabel.transforms.kernels.statistics_proto import statistics_list
-from retrolabel.transforms.kernels.table_statistics import merge
+from retrolabel.transforms.kernels.table_statistics import put_together
 from retrolabel.transforms.storage import write_once
 from retrolabel.transforms.tables import statistics_of_files
 
@@ -54,7 +54,7 @@ def command(
     """
     wanted = columns.split(",") if columns else None
     groups = [tuple(group.split(",")) for group in slices]
-    merged = merge(statistics_of_files(files, wanted, groups, labels, weight))
+    merged = put_together(statistics_of_files(files, wanted, groups, labels, weight), labels)
     listed, found = statistics_list(merged), associations(merged, labels)
     add_associations(listed, found)
     if output:

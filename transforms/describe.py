@@ -27,6 +27,7 @@ from retrolabel.transforms.kernels.table_statistics import (
     decode,
     merge,
     of_split,
+    put_together,
 )
 from retrolabel.transforms.kernels.validation import Controls, validate
 from retrolabel.transforms.plan import BuildPlan
@@ -50,7 +51,7 @@ class Description:
 
 def merged_statistics(plan: BuildPlan, parts: Iterable[tally.PartTally]) -> Sliced:
     """The statistics of all examples, of each split and of each slice, from those of the part files in their order."""
-    found = merge(decode(part.statistics) for part in parts if part.statistics)
+    found = put_together((decode(part.statistics) for part in parts if part.statistics), plan.sliced_labels)
     if not plan.examples.split:
         return {ALL_EXAMPLES: NO_STATISTICS, **found}
     splits = {name: found.pop(name, NO_STATISTICS) for name in map(of_split, plan.examples.split.names)}

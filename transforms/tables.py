@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from retrolabel.schemas.errors import InputError, IntegrityError
-from retrolabel.transforms.kernels.table_statistics import Sliced, sliced_statistics
+from retrolabel.transforms.kernels.table_statistics import Sliced, partial_statistics
 from retrolabel.transforms.parts import read_records
 
 BLOCK_BYTES = 32 * 2**20
@@ -37,13 +37,13 @@ def statistics_of_files(
     labels: Sequence[str] = (),
     weight: str | None = None,
 ) -> Iterator[Sliced]:
-    """Statistics of each block of files, in order, on all cores.
+    """Partial statistics of each block of files, in order, on all cores.
 
     Args:
         paths: local files.
         columns: which; all by default.
-        slices: as for `sliced_statistics`.
-        labels: as for `sliced_statistics`.
+        slices: as for `partial_statistics`.
+        labels: as for `partial_statistics`.
         weight: the column with the rows' weights.
 
     Raises:
@@ -53,7 +53,7 @@ def statistics_of_files(
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting: collections.deque[concurrent.futures.Future[Sliced]] = collections.deque()
         for block in itertools.chain.from_iterable(blocks_of(path, columns) for path in paths):
-            waiting.append(pool.submit(sliced_statistics, block, slices, labels, weight))
+            waiting.append(pool.submit(partial_statistics, block, slices, labels, weight))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:

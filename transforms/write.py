@@ -10,7 +10,7 @@ from retrolabel.schemas.reject import REJECTS as REJECTS_SCHEMA
 from retrolabel.transforms import tally
 from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
 from retrolabel.transforms.kernels.examples import WEIGHT
-from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split, sliced_statistics
+from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split, partial_statistics
 from retrolabel.transforms.kernels.table_statistics import encode as encode_statistics
 from retrolabel.transforms.label import Part
 from retrolabel.transforms.parallel import ParallelDo
@@ -86,6 +86,6 @@ class _WritePart:
         """While the rows are in memory: reading them again would cost as much as the whole build's writing."""
         rule = self.plan.examples
         whole = of_split(part.split) if rule.split and part.split else ALL_EXAMPLES
-        return sliced_statistics(
+        return partial_statistics(
             part.table, self.plan.slices, self.plan.sliced_labels, WEIGHT if rule.sampled else None, whole
         )

@@ -1,7 +1,8 @@
 """Statistics of the rows of a table, of all and of slices, as partial results that add up and travel."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 
 ALL_EXAMPLES = "All Examples"
 """The name of the statistics of all rows, as TensorFlow Data Validation calls them."""
+
+_BETWEEN = "\0"
+_AT_ONCE = 16
 
 SLICES = 256
 """The most slices by the same columns; those with the most rows are kept."""
@@ -37,6 +41,8 @@ def together(tables: Sequence[TableStatistics]) -> TableStatistics:
     Raises:
         InputError: a column holds values in one that cannot be compared with those in another.
     """
+    if len(tables) == 1:
+        return tables[0]
     columns = {}
     for name in dict.fromkeys(name for table in tables for name in table.columns):
         try:
@@ -94,6 +100,13 @@ def _weights(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 
 
 def sliced_statistics(
+    table: pa.Table, slices: Sequence[Sequence[str]], labels: Sequence[str] = (), weight: str | None = None
+) -> Sliced:
+    """The statistics of a table and of its slices: `partial_statistics` of all its rows, put together."""
+    return put_together([partial_statistics(table, slices, labels, weight)], labels)
+
+
+def partial_statistics(
     table: pa.Table,
     slices: Sequence[Sequence[str]],
     labels: Sequence[str] = (),
@@ -102,14 +115,20 @@ def sliced_statistics(
 ) -> Sliced:
     """The statistics of a block and of its slices: the rows of equal values in some columns.
 
+    Rows are parted by the values of all labels at once, so that each is looked at once; `put_together` makes of these parts what
+    is known of all rows, and of each value of each label.
+
     Args:
         table: the rows.
         slices: columns, each group of which cuts the rows into slices named `<column>_<value>`, several joined by `_`.
-        labels: columns of few values that cut the rows into slices each by itself, at no more cost than none would.
+        labels: columns of few values that cut the rows into slices each by itself.
         weight: as for `table_statistics`.
         whole: the name for the statistics of all rows.
     """
-    found = _of_labels(table, [name for name in labels if name in table.column_names], weight, whole)
+    found = {
+        _BETWEEN.join([whole, *values]): table_statistics(rows, weight)
+        for values, rows in (_by_labels(table, labels) if labels and table.num_rows else [((), table)])
+    }
     for group in slices:
         if table.num_rows and all(name in table.column_names for name in group):
             for name, rows in _slices(table, sorted(group)):
@@ -117,23 +136,32 @@ def sliced_statistics(
     return found
 
 
-def _of_labels(table: pa.Table, labels: Sequence[str], weight: str | None, whole: str) -> Sliced:
-    """Rows are parted by all labels at once, so that each is looked at once; what is asked for is put together from the parts."""
-    if not labels or not table.num_rows:
-        return {whole: table_statistics(table, weight)}
-    columns = [pc.fill_null(_words(table.column(name)).combine_chunks(), "") for name in labels]
-    encoded = pc.binary_join_element_wise(*columns, "\0").dictionary_encode()
+def put_together(partials: Iterable[Sliced], labels: Sequence[str]) -> Sliced:
+    """What `partial_statistics` found in all blocks, added in the order given, by the names that it is published under."""
+    merged = merge(partials)
+    found: dict[str, list[TableStatistics]] = {}
+    for name in sorted(merged):
+        whole, *values = name.split(_BETWEEN)
+        found.setdefault(whole, []).append(merged[name])
+        for label, value in zip(labels, values, strict=False):
+            if value:
+                found.setdefault(f"{label}_{value}", []).append(merged[name])
+    return {name: together(some) for name, some in found.items()}
+
+
+def _by_labels(table: pa.Table, labels: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pa.Table]]:
+    """The rows of each combination of values of the labels; an empty text stands for null."""
+    nothing = pa.nulls(table.num_rows, pa.string())
+    columns = [
+        _words(table.column(name)).combine_chunks() if name in table.column_names else nothing for name in labels
+    ]
+    encoded = pc.binary_join_element_wise(
+        *(pc.fill_null(column, "") for column in columns), _BETWEEN
+    ).dictionary_encode()
     order = np.argsort(encoded.indices.to_numpy(), kind="stable")
     ends = np.cumsum(np.bincount(encoded.indices.to_numpy()))
-    parts: Sliced = {}
     for values, start, end in zip(encoded.dictionary.to_pylist(), [0, *ends], ends, strict=False):
-        parts[values] = table_statistics(table.take(pa.array(order[start:end])), weight)
-    names: dict[str, list[TableStatistics]] = {whole: [parts[values] for values in sorted(parts)]}
-    for values in sorted(parts):
-        for label, value in zip(labels, values.split("\0"), strict=True):
-            if value:
-                names.setdefault(f"{label}_{value}", []).append(parts[values])
-    return {name: together(some) for name, some in names.items()}
+        yield tuple(values.split(_BETWEEN)), table.take(pa.array(order[start:end]))
 
 
 def _slices(table: pa.Table, group: Sequence[str]) -> list[tuple[str, pa.Array]]:
@@ -158,12 +186,16 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def merge(partials: Iterable[Sliced]) -> Sliced:
-    """All together, added in the order given."""
-    found: dict[str, list[TableStatistics]] = {}
-    for partial in partials:
-        for name, table in partial.items():
-            found.setdefault(name, []).append(table)
-    return {name: together(tables) for name, tables in found.items()}
+    """All together, added in the order given: a few at a time, so that those of many blocks never stand in memory at once."""
+    found: Sliced = {}
+    remaining = iter(partials)
+    while several := list(itertools.islice(remaining, _AT_ONCE)):
+        by_name: dict[str, list[TableStatistics]] = {name: [table] for name, table in found.items()}
+        for partial in several:
+            for name, table in partial.items():
+                by_name.setdefault(name, []).append(table)
+        found = {name: together(tables) for name, tables in by_name.items()}
+    return found
 
 
 def encode(statistics: Sliced) -> bytes:
