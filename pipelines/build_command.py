@@ -242,7 +242,7 @@ def command(
           --temp_location gs://shop/tmp
 
     \b
-    Exit codes: 0 published, or nothing to change; 2 the config is wrong; 3 the result may not be published;
+    Exit codes: 0 published, or nothing to change; 2 the config is wrong; 3 the result may not be published; 5 nor may it: its data has anomalies;
     4 input is missing, changed or not fresh; 6 stored data is damaged; 7 storage is full or refuses.
     """
     days = _days(date, first, last)

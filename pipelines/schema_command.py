@@ -4,7 +4,7 @@ import json
 
 import click
 
-from retrolabel.pipelines.statistics_arguments import schema_of, statistics_of, write_or_print
+from retrolabel.pipelines.statistics_arguments import keys_of, schema_of, statistics_of, write_or_print
 from retrolabel.schemas.errors import InputError, printable
 from retrolabel.schemas.metadata_files import to_bytes
 from retrolabel.transforms.kernels.schema_changes import changes_between
@@ -39,7 +39,7 @@ def infer(statistics: str, output: str | None, domain_size: int, not_in_serving:
       retrolabel schema infer stats.pb -o schema.pbtxt
       retrolabel schema infer datasets/shoes_ctr --not-in-serving clicked -o schema.pbtxt
     """
-    schema = infer_schema(statistics_of(statistics), domain_size)
+    schema = infer_schema(statistics_of(statistics), domain_size, keys_of(statistics))
     features = {feature.name: feature for feature in schema.feature}
     if not_in_serving:
         schema.default_environment.extend(["TRAINING", "SERVING"])

@@ -50,6 +50,12 @@ def statistics_list_of(argument: str) -> DatasetFeatureStatisticsList:
     return listed
 
 
+def keys_of(argument: str) -> list[str]:
+    """The fields by which the predictions of a dataset are told apart; none of a file."""
+    manifest = _last_day(argument)
+    return manifest.key if manifest else []
+
+
 def schema_of(argument: str) -> Schema:
     """The schema in a file, or of the last day of a dataset."""
     if (manifest := _last_day(argument)) is None:

@@ -60,7 +60,7 @@ def command(
     anomalies, compared = validate(statistics_of(statistics, name), schema_of(schema), environment, controls, severity)
     if output:
         write_or_print(to_bytes(anomalies, output), output)
-    found = told(anomalies)
+    found = told(anomalies, severity)
     if as_json:
         click.echo(json.dumps({"anomalies": found, "distances": [_plain(one) for one in compared]}, ensure_ascii=False))
     else:

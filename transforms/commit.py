@@ -19,7 +19,7 @@ from retrolabel.schemas.manifest import (
     broken_identities,
 )
 from retrolabel.transforms import tally
-from retrolabel.transforms.describe import Description, describe, merged_statistics, told
+from retrolabel.transforms.describe import Description, describe, merged_statistics
 from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.delays import DelayCounts, add_delays, as_published
@@ -142,8 +142,7 @@ def described(manifest: DayManifest, description: Description) -> DayManifest:
     Raises:
         AnomalyError: an anomaly that the config calls an error.
     """
-    anomalies = None if description.anomalies is None else told(description.anomalies)
-    errors = [anomaly for anomaly in anomalies or [] if anomaly["severity"] == "error"]
+    errors = [anomaly for anomaly in description.anomalies or [] if anomaly["severity"] == "error"]
     if errors:
         where = next(part.path for part in description.files if part.kind == "anomalies")
         lines = "\n  ".join(f"{anomaly['feature']}: {printable(anomaly['description'][:300])}" for anomaly in errors)
@@ -153,7 +152,7 @@ def described(manifest: DayManifest, description: Description) -> DayManifest:
     return manifest.model_copy(
         update={
             "files": [*manifest.files, *description.files],
-            "anomalies": anomalies,
+            "anomalies": description.anomalies,
             "compared_with": description.compared_with,
             "leaks": [
                 {"feature": leak.feature, "label": leak.label, "share": round(leak.share, 6)}

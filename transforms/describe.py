@@ -41,8 +41,8 @@ class Description:
     """What is stored about the examples of a day, beside its part files."""
 
     files: tuple[PartFile, ...]
-    anomalies: Anomalies | None
-    """None if the config names no schema."""
+    anomalies: list[dict[str, Any]] | None
+    """Each in a few words; None if the config names no schema."""
     compared_with: str | None
     """The manifest of the day that drift was measured against."""
     leaks: tuple[Association, ...]
@@ -72,7 +72,7 @@ def describe(plan: BuildPlan, statistics: Sliced) -> Description:
     files = [_store(plan, "statistics", to_bytes(listed, ".pb"), "pb")]
     rule = plan.validation
     if rule is None:
-        schema = infer_schema(listed.datasets[0])
+        schema = infer_schema(listed.datasets[0], keys=plan.examples.key)
         return Description((*files, _store(plan, "schema", to_bytes(schema, ".pbtxt"), "pbtxt")), None, None, leaks)
     schema = schema_from(rule.schema, "schema.pb")
     previous, compared_with = _previous(plan, rule.against)
@@ -80,10 +80,10 @@ def describe(plan: BuildPlan, statistics: Sliced) -> Description:
     anomalies, _ = validate(listed.datasets[0], schema, rule.environment, controls, rule.severity)
     files.append(_store(plan, "schema", to_bytes(schema, ".pbtxt"), "pbtxt"))
     files.append(_store(plan, "anomalies", to_bytes(anomalies, ".pbtxt"), "pbtxt"))
-    return Description(tuple(files), anomalies, compared_with, leaks)
+    return Description(tuple(files), told(anomalies, rule.severity), compared_with, leaks)
 
 
-def told(anomalies: Anomalies) -> list[dict[str, Any]]:
+def told(anomalies: Anomalies, severity: Mapping[str, str]) -> list[dict[str, Any]]:
     """Each anomaly in a few words: its feature, how severe it is and what is the matter."""
     found: dict[str, Any] = dict(sorted(anomalies.anomaly_info.items()))
     if anomalies.HasField("dataset_anomaly_info"):
@@ -93,9 +93,10 @@ def told(anomalies: Anomalies) -> list[dict[str, Any]]:
          "types": [type(info).Type.Name(reason.type) for reason in info.reason]}
         for name, info in found.items()
     ]  # fmt: skip
-    if anomalies.data_missing:
-        entries.append({"feature": "the whole dataset", "severity": "error", "description": "There is no example.",
-                        "types": ["NO_DATA_IN_SPAN"]})  # fmt: skip
+    level = severity.get("NO_DATA_IN_SPAN", "error")
+    if anomalies.data_missing and level != "ignore":
+        none = {"feature": "the whole dataset", "severity": level, "description": "There is no example."}
+        entries.append({**none, "types": ["NO_DATA_IN_SPAN"]})
     return entries
 
 

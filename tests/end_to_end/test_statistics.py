@@ -17,6 +17,7 @@ from retrolabel.transforms.dataset import (
     read_statistics,
     verify,
 )
+from tests.support.daily import click, make_shop, serve
 from tests.support.messy import DAY, write_logs
 
 
@@ -100,3 +101,47 @@ def test_a_config_that_names_no_schema_or_no_anomaly_is_told_so(logs):
         build(logs, validation={"schema": "none.pbtxt", "severity": {"schema_new_colum": "warning"}})
     with pytest.raises(ConfigError, match=r"slices.*no field 'categry'. Did you mean 'category'"):
         build(logs, validation=None, slices=["categry"])
+
+
+def test_drift_is_measured_against_the_day_before_or_the_version_that_is_pinned(tmp_path):
+    shop = tmp_path / "shop"
+    config = make_shop(shop)
+    for date, hours in (
+        ("2026-11-20", range(24)),
+        ("2026-11-21", range(24)),
+        ("2026-11-22", range(0)),
+        ("2026-11-23", range(0)),
+        ("2026-11-24", range(0)),
+    ):
+        serve(shop, date)
+        click(shop, date, hours)
+
+    def day(number):
+        return build_day(check_project(config), DAY.date().replace(day=number), {}, choose_runner([]))
+
+    first = day(20)
+    schema = read_schema(first.root, first.manifest)
+    clicked = next(feature for feature in schema.feature if feature.name == "clicked")
+    clicked.drift_comparator.jensen_shannon_divergence.threshold = 0.1
+    (shop / "shop.pbtxt").write_bytes(to_bytes(schema, "shop.pbtxt"))
+    severity = "severity: {BOOL_TYPE_BIG_INT: error, COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH: warning}"
+    make_shop_config(config, f"validation: {{schema: shop.pbtxt, {severity}}}\n")
+
+    same, fewer, after = day(21), day(22), day(23)
+    assert same.manifest.anomalies == []
+    assert [anomaly["feature"] for anomaly in fewer.manifest.anomalies] == ["clicked"]
+    assert "between current and previous" in fewer.manifest.anomalies[0]["description"]
+    assert fewer.manifest.compared_with.startswith("2026-11-21/")
+    assert after.manifest.anomalies == []  # as the day before, though not as it was
+
+    make_shop_config(config, f"validation: {{schema: shop.pbtxt, against: 1, {severity}}}\n")
+    pinned = day(23)
+    assert pinned.manifest.compared_with.startswith("2026-11-20/")
+    assert [anomaly["feature"] for anomaly in pinned.manifest.anomalies] == ["clicked"]
+
+
+def make_shop_config(path, sections):
+    with open(path) as file:
+        text = file.read().partition("validation:")[0]
+    with open(path, "w") as file:
+        file.write(text + sections)

@@ -6,7 +6,7 @@ The rules, their order and their words are those of TensorFlow Data Validation 1
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -49,16 +49,19 @@ class Reason(NamedTuple):
     long: str
 
 
-def infer_schema(statistics: DatasetFeatureStatistics, domain_size: int = DOMAIN_SIZE) -> Schema:
+def infer_schema(
+    statistics: DatasetFeatureStatistics, domain_size: int = DOMAIN_SIZE, keys: Collection[str] = ()
+) -> Schema:
     """The schema of data with these statistics.
 
     Args:
         statistics: of all examples.
         domain_size: up to how many different texts make a domain.
+        keys: features that have other values every day, however few they are today.
     """
     schema = Schema()
     for feature in DatasetView(statistics, is_weighted(statistics)).features():
-        add_feature(schema, feature, domain_size)
+        add_feature(schema, feature, 0 if feature.path[0] in keys else domain_size)
     return schema
 
 
