@@ -58,6 +58,8 @@ test-integrations: .venv/.dev link  ## Test hooks and adapters with the real pac
 	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[integrations]'
 	@test -x build/kubeflow/bin/python || { $(PY) -m venv build/kubeflow && build/kubeflow/bin/pip --quiet install 'kfp==2.17.*'; }
 	@test -x build/airflow/bin/python || { $(PY) -m venv build/airflow && build/airflow/bin/pip --quiet install 'apache-airflow==3.3.*'; }
+	@test -x build/tfx/bin/python || { $(PY) -m venv build/tfx && build/tfx/bin/pip --quiet install 'tensorflow-cpu==2.21.*' 'absl-py<2' && \
+	    build/tfx/bin/pip --quiet install --no-deps 'tfx==1.21.*' 'ml-pipelines-sdk==1.21.*' tensorflow-metadata googleapis-common-protos; }
 	@build/airflow/bin/pip --quiet --disable-pip-version-check install --no-deps .
 	@$(PY) -m pytest -m integrations tests/integrations $(ARGS)
 

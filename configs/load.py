@@ -418,11 +418,9 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
                 f"no source is called {name!r}. {nearest_name(name, [PREDICTIONS, *config.outcomes])}",
             )
     _check_slices(config, contracts.get(PREDICTIONS), add)
-    if config.on_publish.iceberg and config.output.format != "parquet":
-        add(
-            ("on_publish", "iceberg"),
-            f"an Iceberg table is made of Parquet files; the output's format is {config.output.format!r}",
-        )
+    for hook, what in (("iceberg", "parquet"), ("tfx", "tfrecord")):
+        if getattr(config.on_publish, hook) and config.output.format != what:
+            add(("on_publish", hook), f"needs 'output: {{format: {what}}}'; the format is {config.output.format!r}")
     if config.split:
         _check_split(config, contracts.get(PREDICTIONS), add)
     if config.monitor:

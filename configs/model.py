@@ -366,6 +366,8 @@ class OnPublish(Section):
     webhook: Webhook | None = None
     openlineage: OpenLineage | None = None
     iceberg: Iceberg | None = None
+    tfx: str | None = None
+    """A folder that gets the examples as TFX's spans and versions; relative to the config file, on the datasets' file system."""
 
 
 class Config(Section):

@@ -11,6 +11,7 @@ from retrolabel.configs.load import Project
 from retrolabel.pipelines.notify import run_program, send_webhook, write_message
 from retrolabel.pipelines.publish_iceberg import register_version
 from retrolabel.pipelines.publish_lineage import send_lineage
+from retrolabel.pipelines.publish_spans import link_span
 from retrolabel.schemas.errors import HookError, RetrolabelError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
@@ -18,6 +19,7 @@ from retrolabel.transforms.dataset import read_day_manifest, read_version, versi
 
 HOOKS: dict[str, Callable[[Project, VersionRecord, DayManifest], None]] = {
     "iceberg": register_version,
+    "tfx": link_span,
     "openlineage": send_lineage,
     "file": write_message,
     "command": run_program,

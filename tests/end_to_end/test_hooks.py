@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from retrolabel.pipelines.cli import commands
-from tests.support.daily import click, make_shop, serve
+from tests.support.daily import click, make_shop, midnight, serve
 
 DATES = ("2026-11-20", "2026-11-21", "2026-11-22")
 
@@ -156,6 +156,31 @@ def test_a_secret_that_is_not_there_is_told_by_its_name(tmp_path, url, receiver,
     assert receiver.requests == []
 
 
+def test_spans_for_tfx_hold_the_published_files_of_each_version(tmp_path):
+    folder = shop(tmp_path, "output: {format: tfrecord}\non_publish: {tfx: spans}\nretention: {versions: 3}\n")
+    run(folder, "--to", "2026-11-21")
+    serve(folder, "2026-11-20", range(3), name="served-late")
+    late = folder / "logs/2026/11/20/served-late.json"
+    late.write_text(late.read_text().replace('"2026-11-20/', '"late/'))
+    run(folder, "--to", "2026-11-21")
+    spans = {
+        str(path.relative_to(folder / "spans")).rpartition("/")[0] for path in (folder / "spans").rglob("*.tfrecord")
+    }
+    assert spans == {"2026-11-20/version-1/all", "2026-11-20/version-3/all", "2026-11-21/version-2/all"}
+    (linked,) = (folder / "spans/2026-11-20/version-3/all").iterdir()
+    (published,) = list((folder / "datasets/shop").rglob(linked.name))
+    assert linked.samefile(published)
+    for path in (folder / "datasets/shop").rglob("*"):
+        os.utime(path, (midnight("2026-11-20").timestamp(),) * 2)
+    with open(folder / "logs/2026/11/20/served-later.json", "w") as later:
+        later.write(late.read_text().replace('"late/', '"later/'))
+    run(folder, "--to", "2026-11-21")  # version 4, after which retention removes the first
+    serve(folder, "2026-11-20", range(3), name="served-latest")
+    run(folder, "--to", "2026-11-21")
+    left = sorted(path.name for path in (folder / "spans/2026-11-20").iterdir())
+    assert left == ["version-3", "version-4", "version-5"]
+
+
 def test_hooks_are_no_part_of_what_is_published(tmp_path):
     one = shop(tmp_path / "a", "")
     other = shop(tmp_path / "b", "on_publish: {file: newest.json}\n")
@@ -171,7 +196,7 @@ def test_hooks_are_no_part_of_what_is_published(tmp_path):
         ("on_publish: {webhook: {url: 'file:///etc/passwd'}}\n", "on_publish.webhook.url"),
         ("on_publish: {openlineage: {namespace: x}}\n", "give either 'url' or 'file'"),
         ("on_publish: {iceberg: {table: shoes}}\n", "on_publish.iceberg.table"),
-        ("on_publish: {iceberg: {table: ml.shoes}}\noutput: {format: avro}\n", "made of Parquet files"),
+        ("on_publish: {iceberg: {table: ml.shoes}}\noutput: {format: avro}\n", "needs 'output: {format: parquet}'"),
         ("on_publish: {webhok: {url: 'http://a'}}\n", "Did you mean 'webhook'?"),
     ],
 )
