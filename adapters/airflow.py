@@ -59,9 +59,10 @@ class RetrolabelRunOperator(BaseOperator):
         self.log.info("%s", ran)
         if ran.exit_code == NOTHING_TO_DO:
             raise AirflowSkipException("nothing to do")
-        if ran.exit_code in (NOT_READY, *TRANSIENT):
+        late = ran.exit_code == NOT_READY and ran.published  # what is missing, the next run looks for again
+        if ran.exit_code in (NOT_READY, *TRANSIENT) and not late:
             raise AirflowException(str(ran))
-        if ran.exit_code not in PUBLISHED:
+        if ran.exit_code not in PUBLISHED and not late:
             raise AirflowFailException(str(ran))
         versions = [{"date": day["date"], "version": day["version"], "path": day["path"]} for day in ran.published]
         for outlet in self.outlets:

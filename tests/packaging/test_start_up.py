@@ -31,3 +31,11 @@ def test_beam_is_not_imported(code: str) -> None:
 
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "False"
+
+
+def test_an_adapter_imports_nothing_heavy_where_dags_are_parsed() -> None:
+    code = "import retrolabel.adapters.command, sys; print(sorted({'pyarrow', 'apache_beam', 'pydantic'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
