@@ -28,7 +28,7 @@ demo: .venv/.runtime link  ## Install, then build a dataset from real logs and s
 
 .PHONY: test
 test: .venv/.dev link  ## Install with the tools of developers, then run the tests (ARGS="-k contract" picks some)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n logical $(ARGS)
 
 ##@ Checks
 
