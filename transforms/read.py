@@ -192,7 +192,7 @@ def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iter
             data, offset = data[3:], 3
         if offset <= 3 and not head and layout.head:
             head = data[: layout.head(data)]
-            data, offset = data[len(head) :], offset + len(head)
+            data, offset, reader = data[len(head) :], offset + len(head), reader.opened(head)
         first = data.find(b"\n") + 1
         if layout.cut is None and (first or len(data)) > MAX_LINE_BYTES:
             text, length = data[:KEPT_BYTES], first or len(data)

@@ -61,20 +61,30 @@ class Format:
     """Reads a file that is no stream: blocks, and the offset of each. Raises ValueError if the file cannot be read."""
     configure: Callable[..., "Format"] | None = None
     """The format with what a config chooses under `options`: its arguments, by name."""
+    suggest: Callable[[bytes], Mapping[str, Any]] | None = None
+    """The options that the beginning of a file calls for, where the defaults do not do."""
+    pieces: Callable[[Lines], Positions] | None = None
+    """Finds the lines that may be pieces of a longer one, where they bear no mark (see `kernels/pieces.py`)."""
     lifted: tuple[Path, ...] = ()
     """Objects, or JSON in strings, whose keys stand beside the record's own."""
 
     @property
     def splittable(self) -> bool:
         """Whether a file can be read from any of its lines on."""
-        return self.cut is None and self.blocks is None and self.head is None
+        return self.cut is None and self.blocks is None and self.head is None and self.pieces is None
 
 
 def given(column: pa.Array) -> Below:
-    """A column that is there already. Nothing stands below its values."""
+    """A column that is there already."""
+    return made(lambda: (column, None))
+
+
+def made(make: Callable[[], Column]) -> Below:
+    """A column that is made when it is asked for. Nothing stands below its values."""
 
     def below(path: Path) -> Column:
-        return (pa.nulls(len(column), pa.string()), pc.is_valid(column)) if path else (column, None)
+        column, doubt = make()
+        return (pa.nulls(len(column), pa.string()), pc.is_valid(column)) if path else (column, doubt)
 
     return below
 

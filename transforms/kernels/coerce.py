@@ -63,10 +63,16 @@ def coerce_column(raw: pa.Array, field: Field, timezone: str) -> Column:
     """Reads a column of JSON values as the contract's type.
 
     Args:
-        raw: of a type in `RAW_TYPES`, or a list of it for a repeated field.
+        raw: of a type in `RAW_TYPES`, or a list of it for a repeated field; values of another type are in doubt.
         field: the contract's field.
         timezone: of timestamps that do not say theirs.
     """
+    if pa.types.is_null(raw.type):
+        return pa.nulls(len(raw), field.arrow_type), None
+    if pa.types.is_list(raw.type) != field.repeated or (
+        (raw.type.value_type if field.repeated else raw.type) not in RAW_TYPES.values()
+    ):
+        return pa.nulls(len(raw), field.arrow_type), either(None, pc.is_valid(raw))
     if field.repeated:
         values, doubtful = _scalars(raw.flatten(), field, timezone)
         if doubtful is not None:  # one doubtful item makes its whole list doubtful
@@ -185,6 +191,8 @@ def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
     target = ARROW_TYPES["timestamp"]
     if pa.types.is_string(raw.type):
         values, doubtful = _iso_timestamps(raw, timezone)
+        if doubtful is not None:
+            values, doubtful = _epoch_timestamps(raw, values, doubtful, field, timezone)
         outside = _outside(values.cast(pa.int64()), *_YEARS)
         return (values, doubtful) if not pc.any(outside).as_py() else (values, either(doubtful, outside))
     if pa.types.is_boolean(raw.type):
@@ -206,6 +214,22 @@ def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
     fits &= (micros >= _YEARS[0]) & (micros <= _YEARS[1])
     values = pa.array(micros, pa.int64(), mask=~valid).cast(target)
     return _checked(values, pa.array(~fits & valid), target)
+
+
+def _epoch_timestamps(raw: pa.Array, values: pa.Array, doubtful: pa.Array, field: Field, timezone: str) -> Column:
+    """Reads strings that are epoch numbers as such, of those that are in doubt."""
+    for pattern, kind in ((_EPOCH + "$", pa.float64()), (r"-?[0-9]{1,18}$", pa.int64())):
+        epochs = pc.and_(doubtful, pc.fill_null(pc.match_substring_regex(raw, "^" + pattern), False))
+        if kind == pa.float64():
+            epochs = pc.and_(epochs, pc.match_substring(pc.fill_null(raw, ""), "."))
+        if not pc.any(epochs).as_py():
+            continue
+        found, unsure = _timestamps(pc.if_else(epochs, raw, None).cast(kind), field, timezone)
+        values = pc.if_else(epochs, found, values)
+        doubtful = either(pc.and_not(doubtful, epochs), unsure)
+        if doubtful is None:
+            break
+    return values, doubtful
 
 
 def _unit_of(magnitude: float) -> str:

@@ -1,10 +1,13 @@
 """Columns out of text by the positions of their values, without a look at each row."""
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from retrolabel.transforms.kernels.lines import Positions
+from retrolabel.transforms.kernels.lines import Lines, Positions, is_utf8
 
 Octets = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -24,6 +27,18 @@ def strings(octets: Octets, starts: Positions, ends: Positions, valid: Mask | No
     return alternating.take(picked)
 
 
+def groups(lines: Lines, pattern: str) -> tuple[pa.StructArray, Positions]:
+    """The named groups of a pattern in each record, null where it does not match, and the positions of those records.
+
+    The pattern is one for Python's `re` and for RE2 alike.
+    """
+    if not len(lines):
+        names = re.compile(pattern).groupindex
+        return pa.StructArray.from_arrays([pa.array([], pa.string()) for _ in names], list(names)), np.empty(0, np.int64)
+    found = pc.extract_regex(strings(lines.octets, lines.starts, lines.ends), pattern)
+    return found, np.flatnonzero(pc.is_null(found).to_numpy(zero_copy_only=False))
+
+
 def stretches(starts: Positions, ends: Positions) -> Positions:
     """All positions from each start up to its end."""
     lengths = ends - starts
@@ -38,11 +53,67 @@ def blanked(data: bytes, starts: Positions, ends: Positions) -> bytearray:
     return bare
 
 
-def places(octets: Octets, character: str, after: int = 0) -> Positions:
+def places(octets: Octets, character: str) -> Positions:
     """Where a character stands, with an end of the text as a last place."""
-    return np.append(np.flatnonzero(octets == ord(character)), len(octets) + after)
+    return np.append(np.flatnonzero(octets == ord(character)), len(octets))
 
 
 def next_place(found: Positions, positions: Positions) -> Positions:
     """Of each position the first of the places that is not before it; the places end with one past the text."""
     return found[np.searchsorted(found, positions)]
+
+
+def begins_with(octets: Octets, positions: Positions, text: bytes) -> Mask:
+    """Of each position, whether a text stands there."""
+    matches = positions + len(text) <= len(octets)
+    for number, octet in enumerate(text):
+        matches[matches] &= octets[positions[matches] + number] == octet
+    return matches
+
+
+def placed(rows: Positions, starts: Positions, ends: Positions, anchors: Positions) -> tuple[Positions, Positions, Mask, Mask]:
+    """Values found for some rows as stretches for all: where each begins and ends, whether there is one, and whether more than one.
+
+    Args:
+        rows: of each value its row, ascending.
+        starts: where each value begins.
+        ends: where each ends.
+        anchors: a place within each row, where a row without a value has an empty stretch.
+    """
+    begins, stops = anchors.copy(), anchors.copy()
+    begins[rows], stops[rows] = starts, ends
+    counts = np.bincount(rows, minlength=len(anchors))
+    return begins, stops, counts > 0, counts > 1
+
+
+def percent_decoded(column: pa.Array) -> pa.Array:
+    """Undoes the percent-encoding of query strings, in which `+` is a space; null where the result is not UTF-8."""
+    if not pc.any(pc.match_substring_regex(column, "[%+]")).as_py():
+        return column
+    column = pa.concat_arrays([column])
+    _, bounds, text = column.buffers()
+    offsets = np.frombuffer(bounds, np.int32)[column.offset :][: len(column) + 1].astype(np.int64)
+    octets = np.frombuffer(text, np.uint8).copy()
+    octets[octets == ord("+")] = ord(" ")
+    first = np.flatnonzero(octets == ord("%"))
+    row_ends = offsets[np.searchsorted(offsets, first, side="right")]
+    first = first[first + 2 < row_ends]
+    high, low = _HEX[octets[first + 1]], _HEX[octets[first + 2]]
+    first, high, low = (some[(high >= 0) & (low >= 0)] for some in (first, high, low))
+    octets[first] = high * 16 + low
+    kept = np.ones(len(octets), dtype=bool)
+    kept[first + 1] = kept[first + 2] = False
+    before = np.concatenate([[0], np.cumsum(kept)])
+    decoded = pa.Array.from_buffers(
+        pa.binary(), len(column), [None, pa.py_buffer(before[offsets].astype(np.int32)), pa.py_buffer(octets[kept])]
+    )
+    try:
+        decoded = decoded.cast(pa.string())
+    except pa.ArrowInvalid:
+        decoded = pa.array([value.decode() if is_utf8(value) else None for value in decoded.to_pylist()], pa.string())
+    return pc.if_else(pc.is_valid(column), decoded, None)
+
+
+_HEX = np.full(256, -1, dtype=np.int16)
+for _digits, _value in ((b"0123456789", 0), (b"abcdef", 10), (b"ABCDEF", 10)):
+    _HEX[list(_digits)] = np.arange(_value, _value + len(_digits))

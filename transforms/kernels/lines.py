@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
+from typing import Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -126,11 +129,49 @@ class Lines:
         return np.array([position for position in range(len(self)) if is_utf8(self.line(position))], dtype=np.int64)
 
 
+class Rows(Lines):
+    """Records that stand in columns; each reads as a JSON object."""
+
+    def __init__(self, table: pa.Table, offsets: Positions) -> None:
+        super().__init__(b"", (offsets, offsets), 0, offsets, self._json)
+        self.table = table
+
+    def only(self, positions: Positions) -> "Rows":
+        """A block of some of the records."""
+        return self if len(positions) == len(self) else Rows(self.table.take(pa.array(positions)), self.offsets[positions])
+
+    def _json(self, position: int) -> bytes:
+        (row,) = self.table.slice(position, 1).to_pylist(maps_as_pydicts="lossy")
+        return json.dumps(row, default=_as_text).encode()
+
+
+def _as_text(value: Any) -> str:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def untrimmed(data: bytes) -> Lines:
+    """The lines of a block with their white space, but for the line end."""
+    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)
+    ends = np.append(newlines, len(data)) if data and data[-1] != _NEWLINE else newlines
+    return without_ends(data, ends)
+
+
+def without_ends(data: bytes, ends: Positions) -> Lines:
+    """The records of a block that end before some line ends, or at the end of the text; an empty one is blank."""
+    starts = np.concatenate([np.zeros(min(1, len(ends)), dtype=np.int64), ends[:-1] + 1])
+    octets = np.frombuffer(data, dtype=np.uint8)
+    ends = ends - ((ends > starts) & (octets[np.maximum(ends - 1, 0)] == _RETURN)) if len(ends) else ends
+    filled = ends > starts
+    return Lines(data, (starts[filled], ends[filled]), len(starts) - int(filled.sum()))
+
+
 def slices(
     data: bytes | bytearray | memoryview, starts: Positions, ends: Positions
 ) -> tuple[bytes, tuple[Positions, Positions]]:
     """Some stretches of a text, a line each, and where each begins and ends."""
     view = memoryview(data)
+    if len(starts) and np.array_equal(starts[1:], ends[:-1] + 1) and np.all(np.frombuffer(data, np.uint8)[ends[:-1]] == _NEWLINE):
+        return bytes(view[starts[0] : ends[-1]]), (starts - starts[0], ends - starts[0])
     text = b"\n".join([view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
     lengths = ends - starts
     begins = np.cumsum(lengths + 1) - lengths - 1

@@ -74,10 +74,14 @@ class LineReader:
         unfinished = self._joined(Lines(whole)).unfinished if self._in_pieces else len(whole)
         return unfinished if len(whole) - unfinished < _PATIENCE else len(whole)
 
+    def opened(self, head: bytes) -> "LineReader":
+        """The reader of a file that begins with that head."""
+        return dataclasses.replace(self, format=self.format.opened(head)) if self.format.opened else self
+
     def parse(self, block: Block) -> Parsed:
         """Reads all records of a block."""
         if self.format.opened:
-            return self._opened(block.head).parse(block)
+            return self.opened(block.head).parse(block)
         lines, pieced = self._records_of(block)
         readable = np.setdiff1d(lines.readable(), pieced, assume_unique=True)
         table, doubtful = self._quick(lines.only(readable))
@@ -90,14 +94,14 @@ class LineReader:
     def parse_each(self, block: Block) -> Parsed:
         """Reads the records one by one: the definition that `parse` is held to."""
         if self.format.opened:
-            return self._opened(block.head).parse_each(block)
+            return self.opened(block.head).parse_each(block)
         lines, _ = self._records_of(block)
         return self._collect(block, lines, self.contract.arrow_schema.empty_table(), np.empty(0, np.int64))
 
     def records(self, block: Block) -> Iterator[Mapping[str, Any] | Rejected]:
         """What each record of a block holds before the contract is applied."""
         if self.format.opened:
-            yield from self._opened(block.head).records(block)
+            yield from self.opened(block.head).records(block)
             return
         lines, _ = self._records_of(block)
         for position in range(len(lines)):
@@ -109,15 +113,10 @@ class LineReader:
     @property
     def _in_pieces(self) -> bool:
         """Whether lines may have been cut in pieces by a container runtime."""
-        return bool(self.unwrap) and self.format.splittable
+        return bool(self.unwrap) and self.format.cut is None and self.format.blocks is None
 
     def _joined(self, lines: Lines) -> Joined:
-        return join_pieces(lines, self.format.record, self.unwrap[0][0])
-
-    def _opened(self, head: bytes) -> "LineReader":
-        """The reader of a file with that head."""
-        assert self.format.opened is not None
-        return dataclasses.replace(self, format=self.format.opened(head))
+        return join_pieces(lines, self.format.record, self.unwrap[0][0], self.format.pieces)
 
     def _records_of(self, block: Block) -> tuple[Lines, Positions]:
         """The records of a block, and the positions of those that were joined from pieces."""

@@ -39,15 +39,18 @@ class Joined:
     """Where the first record begins whose last piece is not there; the length of the block if there is none."""
 
 
-def join_pieces(lines: Lines, read: Callable[[bytes], Record], text: str) -> Joined:
+def join_pieces(
+    lines: Lines, read: Callable[[bytes], Record], text: str, find: Callable[[Lines], Positions] | None = None
+) -> Joined:
     """Finds the pieces of a block and joins them.
 
     Args:
         lines: the block.
         read: reads one line; raises `Rejected`.
         text: the key of the text that was cut.
+        find: finds the positions of the lines that may be pieces which go on; by default those with a mark.
     """
-    flagged = _flagged(lines)
+    flagged = (find or _flagged)(lines).tolist()
     if not flagged:
         return Joined(lines, np.empty(0, np.int64), len(lines.data))
     finished, unfinished = _groups(lines, read, text, flagged)
@@ -90,10 +93,9 @@ def goes_on(record: Record) -> bool:
     return record.get("partial_message") in ("true", True) and record.get("partial_last") not in ("true", True)
 
 
-def _flagged(lines: Lines) -> list[int]:
-    """Positions of the lines that may be pieces which go on."""
+def _flagged(lines: Lines) -> Positions:
     places = [match.start() for match in _MARK.finditer(lines.data)]
-    return np.unique(np.searchsorted(lines.starts, places, side="right") - 1).tolist() if places else []
+    return np.unique(np.searchsorted(lines.starts, np.array(places, dtype=np.int64), side="right") - 1)
 
 
 def _groups(

@@ -1,0 +1,100 @@
+"""Of every format the quick way and the record-by-record way give the same rows and the same rejects, whatever happened to the file."""
+
+import io
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from retrolabel.schemas.contract import parse_contract
+from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.kernels.lines import Block
+from retrolabel.transforms.kernels.parse import LineReader
+from tests.property.test_parsing import CONTRACT, content
+from tests.support.writers import WRITERS
+
+INSIDE = {"cri": (("log",),), "docker": (("log",),), "syslog": (("message",),), "gcp_logging": (("jsonPayload",),)}
+QUERY = parse_contract({
+    "type": "record", "name": "Q", "fields": [
+        {"name": "t", "type": {"type": "long", "logicalType": "timestamp-micros"}, "path": "time"},
+        {"name": "id", "type": ["null", "string"], "path": "query.id"},
+        {"name": "n", "type": ["null", "long"], "path": "query.n"},
+        {"name": "kind", "type": ["null", "string"], "path": "query.kind"},
+        {"name": "path", "type": ["null", "string"]},
+        {"name": "size", "type": ["null", "long"]},
+        {"name": "status", "type": "int"},
+        {"name": "agent", "type": ["null", "string"]},
+    ],
+})  # fmt: skip
+RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {"time": st.sampled_from(["2026-11-20T10:00:00Z", "2026-11-20 10:00:00.5+01:00", "1795460771.5", "never"]),
+         "id": st.one_of(st.text(max_size=6), st.integers(0, 9), st.none())},
+        optional={"n": st.one_of(st.integers(-5, 2**40), st.text("0123456789.-%+", max_size=3)), "kind": st.sampled_from(["click", "buy", "x y", 'q"']),
+                  "f": st.fixed_dictionaries({}, optional={"x": st.floats(-5, 5), "y": st.integers(0, 9)}), "b": st.booleans(),
+                  "tags": st.lists(st.text(max_size=3), max_size=3), "deep": st.just({"a": [{"b": 1}, []]})}),
+    max_size=10,
+)  # fmt: skip
+EDITS = st.lists(
+    st.tuples(st.integers(0, 2**16), st.integers(0, 12), st.sampled_from([b"", b"\n", b'"', b"{", b"}", b"\\", b",", b"\t", b"\xff", b"x", b":", b"]", b" "])),
+    max_size=3,
+)  # fmt: skip
+
+
+def blocks(name: str, data: bytes) -> list[Block]:
+    """The blocks of a file, as reading cuts them."""
+    layout = FORMATS[name]
+    if layout.blocks:
+        return [Block("s", "f", offset, block) for offset, block in layout.blocks(io.BytesIO(data))]
+    length = layout.head(data) if layout.head else 0
+    return [Block("s", "f", length, data[length:], head=data[:length])]
+
+
+def reader_of(name: str) -> LineReader:
+    return LineReader("s", FORMATS[name], QUERY if name == "access_log" else CONTRACT, "UTC", unwrap=INSIDE.get(name, ()))
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+@settings(max_examples=60, deadline=None)
+@given(records=RECORDS, edits=EDITS)
+def test_whole_blocks_give_the_rows_and_rejects_of_single_records(name, records, edits):
+    data = WRITERS[name](records)
+    if not FORMATS[name].blocks:
+        for place, length, text in edits:
+            place %= len(data) + 1
+            data = data[:place] + text + data[place + length :]
+    reader = reader_of(name)
+    for block in blocks(name, data):
+        together, each = reader.parse(block), reader.parse_each(block)
+        assert content(together) == content(each)
+        assert together.lines == together.blank + together.rejects.num_rows + together.table.num_rows
+        assert content(reader.parse(block)) == content(each)
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_nothing_is_judged_alone_of_what_a_system_writes_without_fault(name, monkeypatch):
+    records = [{"time": "2026-11-20T10:00:00Z", "id": f"p{n}", "n": n, "kind": "click"} for n in range(40)]
+    reader = reader_of(name)
+    monkeypatch.setattr(LineReader, "_judge", lambda *_: pytest.fail("a record was judged alone"))
+    found = [row for block in blocks(name, WRITERS[name](records)) for row in reader.parse(block).table.to_pylist()]
+    assert [(row["id"], row["n"]) for row in found] == [(record["id"], record["n"]) for record in records]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in WRITERS if FORMATS[name].cut))
+@settings(max_examples=30, deadline=None)
+@given(records=RECORDS, place=st.integers(0, 2**16))
+def test_a_file_that_is_read_in_two_pieces_gives_the_same_records(name, records, place):
+    data = WRITERS[name](records)
+    (whole,) = blocks(name, data)
+    assume(whole.data)
+    reader = reader_of(name).opened(whole.head)
+    end = reader.cut(whole.data[: place % len(whole.data)])
+    pieces = [reader.parse(Block("s", "f", whole.offset + start, part)) for start, part in ((0, whole.data[:end]), (end, whole.data[end:]))]
+    parts = [content(piece) for piece in pieces]
+    together = content(reader.parse(whole))
+    assert [*parts[0][0], *parts[1][0]] == together[0]
+    assert [*parts[0][1], *parts[1][1]] == together[1]
+
+
+def test_every_format_is_written_here():
+    assert sorted(WRITERS) == sorted(FORMATS)

@@ -1,0 +1,81 @@
+"""`json_documents`: JSON objects one after another, with or without line ends between and in them, or in one array.
+
+So write Logstash's file output with `codec => json` (https://www.elastic.co/guide/en/logstash/current/plugins-codecs-json.html), Fluent
+Bit's http output with `json_stream` or `json` (https://docs.fluentbit.io/manual/data-pipeline/outputs/http), and every tool that pretty-prints.
+"""
+
+import re
+
+import numpy as np
+
+from retrolabel.transforms.formats.interface import Format, Unwrapped
+from retrolabel.transforms.kernels.columns import blanked
+from retrolabel.transforms.kernels.json_line import loads
+from retrolabel.transforms.kernels.json_text import spans, strays
+from retrolabel.transforms.kernels.lines import Lines
+
+_ARRAY = re.compile(rb"\s*\[")
+
+
+def lines_of(data: bytes) -> Lines:
+    """Each object is a record, and so is what is none."""
+    if _by_line(data):
+        return Lines(data)
+    octets = np.frombuffer(data, dtype=np.uint8)
+    begins, ends = spans(octets)
+    if len(ends) < len(begins):
+        ends = np.append(ends, len(data))
+    stray, stray_ends = strays(octets, begins, ends)
+    order = np.argsort(np.concatenate([begins, stray]), kind="stable")
+    return Lines(data, (np.concatenate([begins, stray])[order], np.concatenate([ends, stray_ends])[order]))
+
+
+def cut(data: bytes) -> int:
+    """Up to the end of the last whole object."""
+    if _by_line(data):
+        return data.rfind(b"\n") + 1
+    _, ends = spans(np.frombuffer(data, dtype=np.uint8))
+    return int(ends[-1]) if len(ends) else 0
+
+
+def _by_line(data: bytes) -> bool:
+    """Whether nearly all lines are objects: a broken one then costs no other."""
+    lines = Lines(data)
+    if not len(lines) or b"}{" in data:
+        return False
+    bare = (lines.octets[lines.starts] == ord("{")) & (lines.octets[lines.ends - 1] == ord("}"))
+    return float(bare.mean()) > 0.9
+
+
+def head(data: bytes) -> int:
+    """The bracket of an array."""
+    match = _ARRAY.match(data)
+    return match.end() if match else 0
+
+
+def unwrap(lines: Lines) -> Unwrapped:
+    """Blanks what stands between the objects."""
+    gaps = np.concatenate([[0], lines.ends]), np.append(lines.starts, len(lines.data))
+    return Unwrapped(blanked(lines.data, *gaps), {}, np.flatnonzero(lines.octets[lines.starts] != ord("{")))
+
+
+def sniff(sample: bytes) -> float:
+    """Less than for one object a line."""
+    if head(sample) == 0 and sample.lstrip()[:1] != b"{":
+        return 0.0
+    text = sample[head(sample) :]
+    lines = lines_of(text[: cut(text)])
+    good = sum(lines.line(position)[:1] == b"{" for position in range(min(len(lines), 100)))
+    return 0.45 * good / min(len(lines), 100) if len(lines) else 0.0
+
+
+FORMAT = Format(
+    "json_documents",
+    "JSON objects with anything or nothing between them, over several lines, or in an array.",
+    loads,
+    sniff,
+    unwrap,
+    lines_of,
+    cut,
+    head,
+)
