@@ -19,7 +19,7 @@ from retrolabel.configs.model import Source
 from retrolabel.schemas.contract import Contract
 from retrolabel.schemas.errors import ConfigError, InputError
 from retrolabel.schemas.reject import Rejected
-from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.infer import (
     Guess,
     Join,
@@ -70,6 +70,7 @@ class SourceGuess:
     unread: int
     """Sampled lines that the format cannot read."""
     time: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unwrap: tuple[tuple[str, ...], ...] = ()
     key: tuple[str, ...] = ()
     join: Join | None = None
@@ -161,14 +162,16 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         raise InputError(
             f"{name}: no format fits {chosen[0]} ({nearest or 'there are no lines'}); there are {', '.join(FORMATS)}"
         )
+    options = suggest(samples[0]) if (suggest := FORMATS[best].suggest) else {}
+    layout = find_format(best, options, "")
     unwrap: tuple[tuple[str, ...], ...] = ()
     while True:
-        records, unread = _records(LineReader(name, FORMATS[best], Contract(name, ()), unwrap=unwrap), chosen)
+        records, unread = _records(LineReader(name, layout, Contract(name, ()), unwrap=unwrap), chosen)
         wrapped = find_wrapped(records)
         if wrapped is None or wrapped in unwrap or len(unwrap) == MOST_LEVELS:
             break
         unwrap = (*unwrap, wrapped)
-    sampled = infer_fields(records, (*FORMATS[best].lifted, *unwrap))
+    sampled = infer_fields(records, (*layout.lifted, *unwrap), typed=layout.typed)
     times = rank_times(sampled)
     if not times:
         raise InputError(
@@ -176,7 +179,7 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         )
     confidence = min(1.0, fits[best] / (0.5 if best == "json" else 0.9))
     return SourceGuess(
-        name, tuple(patterns), best, confidence, sampled, len(paths), unread, times[0].field.name, unwrap
+        name, tuple(patterns), best, confidence, sampled, len(paths), unread, times[0].field.name, options, unwrap
     )
 
 
@@ -306,10 +309,13 @@ def _source(source: SourceGuess, directory: str, indent: str) -> list[str]:
     ]
     path = json.dumps(paths[0]) if len(paths) == 1 else json.dumps(paths)
     lines = [f"format: {source.format}", f"path: {path}", f"schema: {source.name}.avsc"]
+    if source.options:
+        lines.append(f"options: {json.dumps(source.options)}")
     if source.unwrap:
         lines.append(f"unwrap: {_names([path_text(path) for path in source.unwrap])}")
     lines += [f"key: {_names(source.key)}", f"time: {source.time}"]
-    share = source.unread / max(source.unread + len(source.sampled.records), 1)
+    timeless = source.sampled.values(source.time).count(None)
+    share = (source.unread + timeless) / max(source.unread + len(source.sampled.records), 1)
     if share > USUAL_REJECTED / 2:
         lines.append(
             f"max_rejected: {min(1, math.ceil(200 * share) / 100):g}     # {share:.1%} of the sampled records cannot be read"

@@ -51,7 +51,9 @@ def blocks(name: str, data: bytes) -> list[Block]:
 
 
 def reader_of(name: str) -> LineReader:
-    return LineReader("s", FORMATS[name], QUERY if name == "access_log" else CONTRACT, "UTC", unwrap=INSIDE.get(name, ()))
+    return LineReader(
+        "s", FORMATS[name], QUERY if name == "access_log" else CONTRACT, "UTC", unwrap=INSIDE.get(name, ())
+    )
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS))
@@ -89,7 +91,10 @@ def test_a_file_that_is_read_in_two_pieces_gives_the_same_records(name, records,
     assume(whole.data)
     reader = reader_of(name).opened(whole.head)
     end = reader.cut(whole.data[: place % len(whole.data)])
-    pieces = [reader.parse(Block("s", "f", whole.offset + start, part)) for start, part in ((0, whole.data[:end]), (end, whole.data[end:]))]
+    pieces = [
+        reader.parse(Block("s", "f", whole.offset + start, part))
+        for start, part in ((0, whole.data[:end]), (end, whole.data[end:]))
+    ]
     parts = [content(piece) for piece in pieces]
     together = content(reader.parse(whole))
     assert [*parts[0][0], *parts[1][0]] == together[0]

@@ -20,7 +20,9 @@ def _lines(line: Callable[[Record], str]) -> Callable[[Sequence[Record]], bytes]
 
 
 def _cells(record: Record) -> list[str]:
-    return ["" if value is None else value if isinstance(value, str) else json.dumps(value) for value in record.values()]
+    return [
+        "" if value is None else value if isinstance(value, str) else json.dumps(value) for value in record.values()
+    ]
 
 
 def _csv(records: Sequence[Record]) -> bytes:
@@ -37,29 +39,65 @@ def _ltsv(record: Record) -> str:
 
 
 def _access(record: Record) -> str:
-    query = urllib.parse.urlencode({name: value for name, value in zip(record, _cells(record), strict=True)})
+    query = urllib.parse.urlencode(dict(zip(record, _cells(record), strict=True)))
     return f'10.0.0.1 - - [20/Nov/2026:10:00:00 +0100] "GET /click?{query} HTTP/1.1" 200 {len(query)} "-" "Mozilla/5.0 (X11)"'
 
 
+def _columns(records: Sequence[Record]) -> pa.Table:
+    """The columns that hold values of one type; text for others."""
+    names = list(dict.fromkeys(itertools.chain.from_iterable(records))) or ["id"]
+    columns = {}
+    for name in names:
+        values = [record.get(name) for record in records]
+        try:
+            columns[name] = pa.array(values)
+            if "struct<>" in str(columns[name].type):
+                raise pa.ArrowInvalid("no fields")
+        except (pa.ArrowException, OverflowError):
+            columns[name] = pa.array([None if value is None else json.dumps(value) for value in values], pa.string())
+    return pa.table(
+        {
+            name: column.cast(pa.string()) if pa.types.is_null(column.type) else column
+            for name, column in columns.items()
+        }
+    )
+
+
+_AVRO = {"string": "string", "int64": "long", "double": "double", "bool": "boolean"}
+
+
 def _avro(records: Sequence[Record]) -> bytes:
-    schema = {"type": "record", "name": "R", "fields": [{"name": "time", "type": "string"}, {"name": "id", "type": ["null", "string"]},
-              {"name": "n", "type": ["null", "long"]}, {"name": "f", "type": {"type": "map", "values": "double"}}]}  # fmt: skip
+    table = _columns(records)
+    fields = [
+        {
+            "name": name,
+            "type": ["null", {"type": "map", "values": "string"} if pa.types.is_nested(kind) else _AVRO[str(kind)]],
+        }
+        for name, kind in zip(table.schema.names, table.schema.types, strict=True)
+    ]
+    rows = [
+        {
+            name: {"x": str(value)}
+            if pa.types.is_nested(table.schema.field(name).type) and value is not None
+            else value
+            for name, value in row.items()
+        }
+        for row in table.to_pylist()
+    ]
     file = io.BytesIO()
-    rows = [{"time": str(record.get("time")), "id": str(record["id"]) if "id" in record else None,
-             "n": record.get("n") if isinstance(record.get("n"), int) else None, "f": {"x": 1.5}} for record in records]  # fmt: skip
-    fastavro.writer(file, schema, rows, codec="deflate", sync_interval=100)
+    fastavro.writer(
+        file, {"type": "record", "name": "R", "fields": fields}, rows, codec="deflate", sync_interval=16_000
+    )
     return file.getvalue()
 
 
 def _parquet(records: Sequence[Record]) -> bytes:
     file = io.BytesIO()
-    columns = {
-        "time": pa.array([str(record.get("time")) for record in records], pa.string()),
-        "id": pa.array([None if record.get("id") is None else str(record["id"]) for record in records], pa.string()).dictionary_encode(),
-        "n": pa.array([value if isinstance(value := record.get("n"), int) and abs(value) < 2**31 else None for record in records], pa.int32()),
-        "f": pa.array([{"x": 2.5, "y": 1} for _ in records], pa.struct([("x", pa.float32()), ("y", pa.int8())])),
-    }
-    pq.write_table(pa.table(columns), file, row_group_size=3)
+    table = _columns(records)
+    for number, kind in enumerate(table.schema.types):
+        if pa.types.is_string(kind):
+            table = table.set_column(number, table.schema.names[number], table.column(number).dictionary_encode())
+    pq.write_table(table, file, row_group_size=20_000)
     return file.getvalue()
 
 
@@ -76,7 +114,7 @@ def _subscription(records: Sequence[Record]) -> bytes:
                           separators=(",", ":"))  # fmt: skip
 
     control = whole("CONTROL_MESSAGE", [{"id": "", "timestamp": 1, "message": "CWL CONTROL MESSAGE: Checking health."}])
-    data = "".join(whole("DATA_MESSAGE", records[start : start + 3]) for start in range(0, len(records), 3))
+    data = "".join(whole("DATA_MESSAGE", records[start : start + 10]) for start in range(0, len(records), 10))
     return (control + data).encode()
 
 
@@ -91,11 +129,21 @@ WRITERS: dict[str, Callable[[Sequence[Record]], bytes]] = {
     "cloudwatch": _subscription,
     "cri": _lines(lambda record: f"{_time(record)} stdout F {json.dumps(record)}"),
     "csv": _csv,
-    "docker": _lines(lambda record: json.dumps({"log": json.dumps(record) + "\n", "stream": "stdout", "time": _time(record)})),
-    "elasticsearch": _lines(lambda record: json.dumps({"_index": "clicks", "_id": "1", "_score": 1, "_source": record})),
+    "docker": _lines(
+        lambda record: json.dumps(
+            {"log": json.dumps(record) + "\n", "stream": "stdout", "time": _time(record)}, separators=(",", ":")
+        )
+    ),
+    "elasticsearch": _lines(
+        lambda record: json.dumps({"_index": "clicks", "_id": "1", "_score": 1, "_source": record})
+    ),
     "fluentbit": _lines(lambda record: f"app.tag: [1795460771.532316767, {json.dumps(record)}]"),
     "fluentd": _lines(lambda record: f"{_time(record)}\tapp.tag\t{json.dumps(record)}"),
-    "gcp_logging": _lines(lambda record: json.dumps({"insertId": "1", "logName": "l", "jsonPayload": record, **record})),
+    "gcp_logging": _lines(
+        lambda record: json.dumps(
+            {"insertId": "1", "logName": "l", "jsonPayload": record, "receiveTimestamp": "2026-11-20T10:00:00Z"}
+        )
+    ),
     "json": _lines(json.dumps),
     "json_documents": lambda records: "".join(json.dumps(record) for record in records).encode(),
     "log_analytics": _tables,

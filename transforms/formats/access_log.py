@@ -20,7 +20,16 @@ import pyarrow.compute as pc
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Below, Format, Path, Unwrapped, made, share_of_lines
 from retrolabel.transforms.kernels.coerce import Column
-from retrolabel.transforms.kernels.columns import begins_with, next_place, percent_decoded, placed, places, strings
+from retrolabel.transforms.kernels.columns import (
+    Mask,
+    Octets,
+    begins_with,
+    next_place,
+    percent_decoded,
+    placed,
+    places,
+    strings,
+)
 from retrolabel.transforms.kernels.json_line import JsonObject
 from retrolabel.transforms.kernels.lines import Lines, Positions
 
@@ -34,6 +43,7 @@ _TIME = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PLACES = np.array([65536, 256, 1])
 _BY_LETTERS = np.array(sorted((int.from_bytes(name.encode()), number) for number, name in enumerate(_MONTHS, 1)))
+_RARE = np.isin(np.arange(256), list(b"\\\t\v\f\r"))
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
 
@@ -45,7 +55,9 @@ def record(line: bytes) -> JsonObject:
     except UnicodeDecodeError as error:
         raise Rejected(Reason.UTF8, f"not valid UTF-8 at byte {error.start} of the line") from None
     if match is None:
-        raise Rejected(Reason.WRAPPER, 'expected host ident user [time] "request" status size, as in the common or combined format')
+        raise Rejected(
+            Reason.WRAPPER, 'expected host ident user [time] "request" status size, as in the common or combined format'
+        )
     time = _TIME.fullmatch(match["time"])
     if time is None or time[2] not in _MONTHS:
         raise Rejected(Reason.WRAPPER, "the time in brackets is not as in 10/Oct/2000:13:55:36 -0700")
@@ -54,7 +66,10 @@ def record(line: bytes) -> JsonObject:
     request, status, size, referer, agent = match.groups()[5:]
     request = _something(request)
     found.update(request=request, **_parts(request or ""))
-    found.update(status=None if status == "-" else int(status), size=None if size == "-" else float(size) if len(size) > 18 else int(size))
+    found.update(
+        status=None if status == "-" else int(status),
+        size=None if size == "-" else float(size) if len(size) > 18 else int(size),
+    )
     found.update(referer=_something(referer), agent=_something(agent))
     return found
 
@@ -84,7 +99,9 @@ def _query(text: str) -> JsonObject:
     pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
     found = JsonObject(pairs)
     names = [name for name, _ in pairs]
-    found.repeated = frozenset(name for name in names if names.count(name) > 1) if len(found) < len(names) else frozenset()
+    found.repeated = (
+        frozenset(name for name in names if names.count(name) > 1) if len(found) < len(names) else frozenset()
+    )
     return found
 
 
@@ -105,16 +122,22 @@ def unwrap(lines: Lines) -> Unwrapped:
     length_ends = np.minimum(next_place(spaces, np.minimum(status + 4, size)), ends)
     combined = count >= 6
 
-    def at(positions: Positions, character: str) -> np.ndarray:
-        return octets[np.clip(positions, 0, size - 1)] == ord(character)
+    def at(positions: Positions, character: str) -> Mask:
+        return np.asarray(octets[np.clip(positions, 0, size - 1)] == ord(character))
 
-    sure = ((count == 2) | combined) & (left == space[2] + 1) & (quote[0] == left + 29) & at(left + 27, "]") & at(left + 28, " ")
+    sure = (
+        ((count == 2) | combined)
+        & (left == space[2] + 1)
+        & (quote[0] == left + 29)
+        & at(left + 27, "]")
+        & at(left + 28, " ")
+    )
     sure &= at(quote[1] + 1, " ") & at(status + 3, " ") & (status + 4 < length_ends)
     sure &= (space[1] > space[0] + 1) & (space[2] > space[1] + 1) & (space[0] > starts)
     sure &= ~combined | ((quote[2] == length_ends + 1) & (quote[4] == quote[3] + 2) & at(quote[3] + 1, " "))
     sure &= ~combined | (quote[5] + 1 == ends) | at(quote[5] + 1, " ")
     sure &= np.searchsorted(spaces, quote[1]) - np.searchsorted(spaces, quote[0]) == 2
-    rare = np.flatnonzero(np.isin(octets, list(b"\\\t\v\f\r")))
+    rare = np.flatnonzero(_RARE[octets])
     sure[np.searchsorted(starts, rare, side="right") - 1] = False
     doubtful = np.flatnonzero(~sure)
     if len(doubtful):
@@ -127,21 +150,26 @@ def unwrap(lines: Lines) -> Unwrapped:
     last = np.where(combined, quote[4] + 1, ends), np.where(combined, quote[5], ends)
     times, bad_time = _times(octets, left + 1)
     numbers = [strings(octets, status, status + 3), strings(octets, status + 4, length_ends)]
-    wrong = [pc.invert(pc.match_substring_regex(column, pattern)) for column, pattern in zip(numbers, ("^([0-9]{3}|-)$", "^([0-9]{1,18}|-)$"), strict=True)]
+    wrong = [
+        pc.invert(pc.match_substring_regex(column, pattern))
+        for column, pattern in zip(numbers, ("^([0-9]{3}|-)$", "^([0-9]{1,18}|-)$"), strict=True)
+    ]
     bounds = {
         "host": (starts, space[0]), "ident": (space[0] + 1, space[1]), "user": (space[1] + 1, space[2]), "request": (quote[0] + 1, quote[1]),
         "method": (quote[0] + 1, target - 1), "path": (target, mark), "protocol": (target_ends + 1, quote[1]), "referer": after, "agent": last,
     }  # fmt: skip
-    fields: dict[str, Below] = {name: made(functools.partial(_text, octets, *found, name)) for name, found in bounds.items()}
+    fields: dict[str, Below] = {
+        name: made(functools.partial(_text, octets, *found, name)) for name, found in bounds.items()
+    }
     fields["vhost"] = made(lambda: (pa.nulls(len(lines), pa.string()), None))
     fields["time"] = made(lambda: (times, None))
     fields["status"], fields["size"] = (made(functools.partial(_number, column)) for column in numbers)
-    fields["query"] = functools.partial(_parameter, octets, mark, target_ends)
+    fields["query"] = _Query(octets, mark, target_ends)
     left_out = np.flatnonzero(bad_time | functools.reduce(pc.or_, wrong).to_numpy(zero_copy_only=False))
     return Unwrapped(None, fields, left_out)
 
 
-def _text(octets: np.ndarray, starts: Positions, ends: Positions, name: str) -> Column:
+def _text(octets: Octets, starts: Positions, ends: Positions, name: str) -> Column:
     column = strings(octets, starts, ends)
     if name in ("method", "path", "protocol"):
         return column, None
@@ -158,7 +186,7 @@ def _number(column: pa.Array) -> Column:
     return pc.if_else(pc.equal(column, "-"), None, column), None
 
 
-def _times(octets: np.ndarray, starts: Positions) -> tuple[pa.Array, np.ndarray]:
+def _times(octets: Octets, starts: Positions) -> tuple[pa.Array, Mask]:
     """The times in brackets as ISO 8601, and which are not of that shape."""
     text = octets[starts[:, None] + np.arange(26)]
     letters = text[:, 3:6].astype(np.int64) @ _PLACES
@@ -166,39 +194,69 @@ def _times(octets: np.ndarray, starts: Positions) -> tuple[pa.Array, np.ndarray]
     right = _BY_LETTERS[month, 0] == letters
     month = _BY_LETTERS[month, 1]
     iso = np.empty((len(starts), 24), dtype=np.uint8)
-    iso[:, 0:4], iso[:, 8:10], iso[:, 11:19], iso[:, 19:24] = text[:, 7:11], text[:, 0:2], text[:, 12:20], text[:, 21:26]
+    iso[:, 0:4], iso[:, 8:10], iso[:, 11:19], iso[:, 19:24] = (
+        text[:, 7:11],
+        text[:, 0:2],
+        text[:, 12:20],
+        text[:, 21:26],
+    )
     iso[:, 4], iso[:, 7], iso[:, 10] = ord("-"), ord("-"), ord("T")
     iso[:, 5], iso[:, 6] = ord("0") + month // 10, ord("0") + month % 10
     offsets = pa.py_buffer(np.arange(0, 24 * (len(starts) + 1), 24, dtype=np.int32))
     digits = text[:, [0, 1, 7, 8, 9, 10, 12, 13, 15, 16, 18, 19, 22, 23, 24, 25]]
     right &= np.all((digits >= ord("0")) & (digits <= ord("9")), axis=1) & np.all(text[:, [2, 6]] == ord("/"), axis=1)
-    right &= np.all(text[:, [11, 14, 17]] == ord(":"), axis=1) & (text[:, 20] == ord(" ")) & np.isin(text[:, 21], (ord("+"), ord("-")))
+    right &= (
+        np.all(text[:, [11, 14, 17]] == ord(":"), axis=1)
+        & (text[:, 20] == ord(" "))
+        & np.isin(text[:, 21], (ord("+"), ord("-")))
+    )
     return pa.StringArray.from_buffers(len(starts), offsets, pa.py_buffer(np.ascontiguousarray(iso))), ~right
 
 
-def _parameter(octets: np.ndarray, marks: Positions, target_ends: Positions, path: Path) -> Column:
-    """The values of one parameter of the query strings."""
-    there = marks < target_ends
-    if len(path) != 1:
-        return pa.nulls(len(marks), pa.string()), pa.array(there)
-    ands = np.flatnonzero(octets == ord("&"))
-    rows = np.searchsorted(marks, ands, side="right") - 1
-    ands = ands[(rows >= 0) & (ands < target_ends[rows])]
-    rows = np.searchsorted(marks, ands, side="right") - 1
-    firsts = np.sort(np.concatenate([marks[there], ands])) + 1
-    rows = np.searchsorted(marks, firsts, side="right") - 1
-    lasts = np.minimum(next_place(np.append(ands, len(octets)), firsts), target_ends[rows])
-    equals = np.minimum(next_place(places(octets, "="), firsts), lasts)
-    encoded = np.append(np.flatnonzero((octets == ord("%")) | (octets == ord("+"))), len(octets))
-    unsure = rows[next_place(encoded, firsts) < equals]  # a name that is itself encoded
-    name = path[0].encode()
-    match = begins_with(octets, firsts, name) & (equals == firsts + len(name)) & (lasts > firsts)
-    begins, ends, valid, twice = placed(rows[match], np.minimum(equals[match] + 1, lasts[match]), lasts[match], marks)
-    twice[unsure] = True
-    column = strings(octets, begins, ends, valid)
-    decoded = percent_decoded(column)
-    doubt = pc.or_(pa.array(twice), pc.and_(pc.is_valid(column), pc.is_null(decoded)))
-    return decoded, doubt if pc.any(doubt).as_py() else None
+class _Query:
+    """The parameters of the query strings of a block, found when one is asked for."""
+
+    def __init__(self, octets: Octets, marks: Positions, ends: Positions) -> None:
+        self.octets, self.marks, self.ends = octets, marks, ends
+
+    @functools.cached_property
+    def parts(self) -> tuple[Positions, Positions, Positions, Positions]:
+        """Of all parameters the line, where each begins, its `=` or its end, and its end."""
+        there = np.flatnonzero(self.marks < self.ends)
+        ands = np.flatnonzero(self.octets == ord("&"))
+        rows = np.searchsorted(self.marks, ands, side="right") - 1
+        inside = (rows >= 0) & (ands < self.ends[rows])
+        ands, rows = ands[inside], rows[inside]
+        order = np.argsort(np.concatenate([self.marks[there], ands]), kind="stable")
+        firsts = np.concatenate([self.marks[there], ands])[order] + 1
+        rows = np.concatenate([there, rows])[order]
+        last = np.append(rows[1:] != rows[:-1], True)
+        lasts = np.where(last, self.ends[rows], np.append(firsts[1:], 0) - 1) if len(rows) else firsts
+        return rows, firsts, np.minimum(next_place(places(self.octets, "="), firsts), lasts), lasts
+
+    @functools.cached_property
+    def unsure(self) -> Positions:
+        """The lines with a name that is itself encoded."""
+        rows, firsts, equals, _ = self.parts
+        encoded = np.append(np.flatnonzero((self.octets == ord("%")) | (self.octets == ord("+"))), len(self.octets))
+        return np.unique(rows[next_place(encoded, firsts) < equals])
+
+    def __call__(self, path: Path) -> Column:
+        """The values of one parameter."""
+        if len(path) != 1:
+            return pa.nulls(len(self.marks), pa.string()), pa.array(self.marks < self.ends)
+        rows, firsts, equals, lasts = self.parts
+        name = path[0].encode()
+        likely = np.flatnonzero((equals == firsts + len(name)) & (lasts > firsts))
+        match = likely[begins_with(self.octets, firsts[likely], name)]
+        begins, ends, valid, twice = placed(
+            rows[match], np.minimum(equals[match] + 1, lasts[match]), lasts[match], self.marks
+        )
+        twice[self.unsure] = True
+        column = strings(self.octets, begins, ends, valid)
+        decoded = percent_decoded(column)
+        doubt = pc.or_(pa.array(twice), pc.and_(pc.is_valid(column), pc.is_null(decoded)))
+        return decoded, doubt if pc.any(doubt).as_py() else None
 
 
 def _spread(rest: Unwrapped, rows: Positions, count: int) -> Unwrapped:
@@ -222,4 +280,5 @@ FORMAT = Format(
     record,
     lambda sample: share_of_lines(sample, lambda line: 0.95 if record(line) else 0.0),
     unwrap,
+    typed=False,
 )

@@ -68,7 +68,9 @@ def _blocks(first: bytes, data: bytes) -> Iterator[tuple[int, list[Any]]]:
         found = data.find(marker, begin) if first else -1
         end = found + _SYNC_BYTES if found >= 0 else len(data)
         try:
-            records = [record for block in fastavro.block_reader(io.BytesIO(first + data[begin:end])) for record in block]
+            records = [
+                record for block in fastavro.block_reader(io.BytesIO(first + data[begin:end])) for record in block
+            ]
         except _DAMAGE:
             records = []
         yield begin, records

@@ -12,7 +12,12 @@ from retrolabel.transforms.formats.json_documents import cut, lines_of, unwrap
 from retrolabel.transforms.kernels.json_line import loads
 
 _RECORDS = re.compile(rb'\s*\{\s*"records"\s*:\s*\[')
-_KEYS = ({"time", "resourceId"}, {"time", "category", "properties"}, {"TimeGenerated", "Type"}, {"TimeGenerated", "TenantId"})
+_KEYS = (
+    {"time", "resourceId"},
+    {"time", "category", "properties"},
+    {"TimeGenerated", "Type"},
+    {"TimeGenerated", "TenantId"},
+)
 
 
 def head(data: bytes) -> int:
@@ -25,7 +30,9 @@ def sniff(sample: bytes) -> float:
     """The share of records with the keys that all of Azure's logs have."""
     text = sample[head(sample) :]
     lines = lines_of(text[: cut(text)] or text)
-    joined = b"\n".join(lines.line(position).replace(b"\n", b" ").replace(b"\r", b" ") for position in range(min(len(lines), 200)))
+    joined = b"\n".join(
+        lines.line(position).replace(b"\n", b" ").replace(b"\r", b" ") for position in range(min(len(lines), 200))
+    )
     return share_of_lines(joined, lambda line: 0.96 if any(keys <= loads(line).keys() for keys in _KEYS) else 0.0)
 
 

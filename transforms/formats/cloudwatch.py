@@ -21,7 +21,7 @@ from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
 from retrolabel.transforms.kernels.columns import blanked, groups
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.json_text import spans, strays
+from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines, Positions, untrimmed
 
 _PATTERN = r"^(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) (?P<message>.*)$"
@@ -42,7 +42,12 @@ class _Events(Lines):
     """The events of a block, and the objects around them."""
 
     def __init__(
-        self, data: bytes, bounds: tuple[Positions, Positions], parents: Positions, around: list[_Around | None], blank: int
+        self,
+        data: bytes,
+        bounds: tuple[Positions, Positions],
+        parents: Positions,
+        around: list[_Around | None],
+        blank: int,
     ) -> None:
         super().__init__(data, bounds, blank, text=self._with_parent)
         self.parents, self.around = parents, around
@@ -50,7 +55,9 @@ class _Events(Lines):
     def only(self, positions: Positions) -> "_Events":
         """A block of some of the events."""
         bounds = self.starts[positions], self.ends[positions]
-        return self if len(positions) == len(self) else _Events(self.data, bounds, self.parents[positions], self.around, 0)
+        return (
+            self if len(positions) == len(self) else _Events(self.data, bounds, self.parents[positions], self.around, 0)
+        )
 
     def _with_parent(self, position: int) -> bytes:
         text = bytes(self.data[self.starts[position] : self.ends[position]])
@@ -82,9 +89,8 @@ def lines_of(data: bytes) -> Lines:
     if data.lstrip()[:1] != b"{":
         return untrimmed(data)
     octets = np.frombuffer(data, dtype=np.uint8)
-    begins, ends = spans(octets)
+    (begins, ends), (firsts, lasts) = spans(octets, 0, 2)
     ends = np.append(ends, len(data)) if len(ends) < len(begins) else ends
-    firsts, lasts = spans(octets, level=2)
     firsts = firsts[: len(lasts)]
     parents = np.searchsorted(begins, firsts, side="right") - 1
     around = [_around(data[begin:end]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
@@ -111,15 +117,16 @@ def cut(data: bytes) -> int:
     """Up to the last line end, or to the end of the last whole object."""
     if data.lstrip()[:1] != b"{":
         return data.rfind(b"\n") + 1
-    _, ends = spans(np.frombuffer(data, dtype=np.uint8))
-    return int(ends[-1]) if len(ends) else 0
+    return whole_end(data)
 
 
 def unwrap(lines: Lines) -> Unwrapped:
     """Matches the lines of an export at once, or blanks what stands between the events."""
     if not isinstance(lines, _Events):
         found, doubtful = groups(lines, _PATTERN)
-        return Unwrapped(None, {name: given(pc.struct_field(found, name)) for name in ("timestamp", "message")}, doubtful)
+        return Unwrapped(
+            None, {name: given(pc.struct_field(found, name)) for name in ("timestamp", "message")}, doubtful
+        )
     parents = pa.array(lines.parents, mask=lines.parents < 0)
     fields = {
         name: given(pa.array([getattr(one, attribute, None) for one in lines.around], pa.string()).take(parents))

@@ -78,7 +78,7 @@ def _newlines(delimiter: str, lines: Lines) -> Positions:
     if not len(quotes):
         return newlines
     if _in_order(delimiter, lines, quotes):
-        return newlines[np.searchsorted(quotes, newlines) % 2 == 0]
+        return np.asarray(newlines[np.searchsorted(quotes, newlines) % 2 == 0])
     ends = [match.end() - 1 for match in _record_end(delimiter).finditer(lines.data) if match[0][-1:] == b"\n"]
     return np.array(ends, dtype=np.int64)
 
@@ -127,7 +127,7 @@ def unwrap(columns: Sequence[str], delimiter: str, lines: Lines) -> Unwrapped:
 
 def _unquoted(lines: Lines, begins: Positions, stops: Positions) -> Column:
     valid = stops > begins
-    opened = valid & (lines.octets[begins] == ord('"'))
+    opened = valid & (lines.octets[np.minimum(begins, len(lines.data) - 1)] == ord('"'))
     if not opened.any():
         return strings(lines.octets, begins, stops, valid), None
     closed = opened & (stops > begins + 1) & (lines.octets[stops - 1] == ord('"'))
@@ -173,6 +173,7 @@ def configure(columns: list[str] | None = None, delimiter: str | None = None) ->
         opened=functools.partial(opened, delimiter),
         configure=configure,
         suggest=suggest,
+        typed=False,
     )
 
 
@@ -189,6 +190,7 @@ def _format(columns: Sequence[str], delimiter: str) -> Format:
         functools.partial(unwrap, columns, delimiter),
         functools.partial(lines_of, delimiter),
         functools.partial(cut, delimiter),
+        typed=False,
     )
 
 

@@ -14,6 +14,7 @@ from retrolabel.transforms.formats.interface import Format, Unwrapped, given, sh
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines, Positions
 
+_END = rb'\n","stream":'
 _WHOLE = re.compile(rb'(?<!\\)(?:\\\\)*\\n"\s*,\s*"(?:stream|attrs)"')
 
 
@@ -28,6 +29,8 @@ def record(line: bytes) -> JsonObject:
 
 def pieces(lines: Lines) -> Positions:
     """The lines whose text may have no line end."""
+    if lines.data.count(_END) - lines.data.count(b"\\" + _END) == len(lines):
+        return np.empty(0, np.int64)
     whole = [match.start() for match in _WHOLE.finditer(lines.data)]
     rows = np.searchsorted(lines.starts, np.array(whole, dtype=np.int64), side="right") - 1
     return np.setdiff1d(np.arange(len(lines)), rows)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
-from retrolabel.transforms.kernels.columns import blanked, groups
+from retrolabel.transforms.kernels.columns import blanked, next_place, places, strings
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines
 
@@ -36,13 +36,25 @@ def record(line: bytes) -> JsonObject:
 
 def unwrap(lines: Lines) -> Unwrapped:
     """Blanks what stands around the records in a copy of the block."""
-    found, _ = groups(lines, _PATTERN)
-    octets, starts, ends = lines.octets, lines.starts, lines.ends
-    begins = starts + pc.fill_null(pc.binary_length(pc.struct_field(found, "front")), 0).to_numpy().astype(np.int64)
-    doubtful = np.flatnonzero((begins == starts) | (octets[ends - 1] != ord("]")) | (begins >= ends - 1))
-    fields = {name: given(pc.struct_field(found, name)) for name in ("time", "tag")}
+    octets, starts, ends, last = lines.octets, lines.starts, lines.ends, max(len(lines.octets) - 1, 0)
+    bracket = np.minimum(next_place(places(octets, "["), starts), last)
+    space = next_place(places(octets, " "), starts)
+    comma = np.minimum(next_place(places(octets, ","), bracket), ends)
+    begins = np.minimum(comma + 2, last)
+    sure = (
+        (space == bracket - 1)
+        & (space > starts)
+        & (octets[space - 1] == ord(":"))
+        & (octets[np.minimum(comma + 1, last)] == ord(" "))
+    )
+    sure &= (octets[begins] == ord("{")) & (octets[ends - 1] == ord("]")) & (begins < ends - 1)
+    tag = strings(octets, starts, np.maximum(space - 1, starts) * sure + starts * ~sure)
+    time = strings(octets, np.where(sure, bracket + 1, starts), np.where(sure, comma, starts))
+    sure &= pc.match_substring_regex(time, r"^\d+(\.\d+)?$").to_numpy(zero_copy_only=False)
+    sure &= pc.invert(pc.match_substring(tag, "{")).to_numpy(zero_copy_only=False)
+    begins = np.where(sure, begins, starts)
     bare = blanked(lines.data, np.ravel((starts, ends - 1), "F"), np.ravel((begins, ends), "F"))
-    return Unwrapped(bare, fields, doubtful, (begins, ends - 1))
+    return Unwrapped(bare, {"time": given(time), "tag": given(tag)}, np.flatnonzero(~sure), (begins, ends - 1))
 
 
 FORMAT = Format(

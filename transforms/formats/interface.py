@@ -65,6 +65,8 @@ class Format:
     """The options that the beginning of a file calls for, where the defaults do not do."""
     pieces: Callable[[Lines], Positions] | None = None
     """Finds the lines that may be pieces of a longer one, where they bear no mark (see `kernels/pieces.py`)."""
+    typed: bool = True
+    """Whether values have JSON's types; else all are text."""
     lifted: tuple[Path, ...] = ()
     """Objects, or JSON in strings, whose keys stand beside the record's own."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from retrolabel.transforms.formats.interface import Format, Unwrapped
 from retrolabel.transforms.kernels.columns import blanked
 from retrolabel.transforms.kernels.json_line import loads
-from retrolabel.transforms.kernels.json_text import spans, strays
+from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines
 
 _ARRAY = re.compile(rb"\s*\[")
@@ -22,7 +22,7 @@ def lines_of(data: bytes) -> Lines:
     if _by_line(data):
         return Lines(data)
     octets = np.frombuffer(data, dtype=np.uint8)
-    begins, ends = spans(octets)
+    ((begins, ends),) = spans(octets, 0)
     if len(ends) < len(begins):
         ends = np.append(ends, len(data))
     stray, stray_ends = strays(octets, begins, ends)
@@ -34,14 +34,15 @@ def cut(data: bytes) -> int:
     """Up to the end of the last whole object."""
     if _by_line(data):
         return data.rfind(b"\n") + 1
-    _, ends = spans(np.frombuffer(data, dtype=np.uint8))
-    return int(ends[-1]) if len(ends) else 0
+    return whole_end(data)
 
 
 def _by_line(data: bytes) -> bool:
     """Whether nearly all lines are objects: a broken one then costs no other."""
     lines = Lines(data)
     if not len(lines) or b"}{" in data:
+        return False
+    if len(spans(np.frombuffer(lines.line(0), np.uint8), 0)[0][0]) != 1:
         return False
     bare = (lines.octets[lines.starts] == ord("{")) & (lines.octets[lines.ends - 1] == ord("}"))
     return float(bare.mean()) > 0.9
@@ -64,6 +65,8 @@ def sniff(sample: bytes) -> float:
     if head(sample) == 0 and sample.lstrip()[:1] != b"{":
         return 0.0
     text = sample[head(sample) :]
+    if _by_line(text):
+        return 0.1
     lines = lines_of(text[: cut(text)])
     good = sum(lines.line(position)[:1] == b"{" for position in range(min(len(lines), 100)))
     return 0.45 * good / min(len(lines), 100) if len(lines) else 0.0

@@ -28,7 +28,9 @@ def record(line: bytes) -> JsonObject:
     for part in parts:
         label, colon, value = part.partition(":")
         if not colon:
-            raise Rejected(Reason.WRAPPER, "expected label:value between tabs; a value with a line end ends its line too early")
+            raise Rejected(
+                Reason.WRAPPER, "expected label:value between tabs; a value with a line end ends its line too early"
+            )
         if label in found:
             repeated.add(label)
         found[label] = value
@@ -48,38 +50,49 @@ def unwrap(lines: Lines) -> Unwrapped:
     tabs = np.flatnonzero(octets == ord("\t"))
     rows = np.searchsorted(starts, tabs, side="right") - 1
     tabs = tabs[(rows >= 0) & (tabs < ends[rows])]
-    firsts, lasts = np.sort(np.concatenate([starts, tabs + 1])), np.sort(np.concatenate([tabs, ends]))
+    firsts = np.sort(np.concatenate([starts, tabs + 1]), kind="stable")
+    lasts = np.sort(np.concatenate([tabs, ends]), kind="stable")
     rows = np.searchsorted(starts, firsts, side="right") - 1
-    bare = next_place(places(octets, ":"), firsts) >= lasts
-    return Unwrapped(None, _Labels(lines, rows, firsts, lasts), np.union1d(rows[bare], np.flatnonzero(quoted)))
+    colons = next_place(places(octets, ":"), firsts)
+    return Unwrapped(
+        None, _Labels(lines, rows, firsts, colons, lasts), np.union1d(rows[colons >= lasts], np.flatnonzero(quoted))
+    )
 
 
 class _Labels(dict[str, Below]):
     """The columns of labels, found when they are asked for."""
 
-    def __init__(self, lines: Lines, rows: Positions, firsts: Positions, lasts: Positions) -> None:
-        self._lines, self._rows, self._firsts, self._lasts = lines, rows, firsts, lasts
+    def __init__(self, lines: Lines, rows: Positions, firsts: Positions, colons: Positions, lasts: Positions) -> None:
+        self._lines, self._rows, self._firsts, self._colons, self._lasts = lines, rows, firsts, colons, lasts
 
     def __contains__(self, label: object) -> bool:
         return True
 
     def __getitem__(self, label: str) -> Below:
         def below(path: Path) -> Column:
-            name = f"{label}:".encode()
-            found = begins_with(self._lines.octets, self._firsts, name)
+            octets, name = self._lines.octets, label.encode()
+            likely = np.flatnonzero(self._colons - self._firsts == len(name))
+            found = likely[begins_with(octets, self._firsts[likely], name)]
             begins, ends, valid, twice = placed(
-                self._rows[found], self._firsts[found] + len(name), self._lasts[found], self._lines.starts
+                self._rows[found],
+                np.minimum(self._colons[found] + 1, self._lasts[found]),
+                self._lasts[found],
+                self._lines.starts,
             )
             if path:
                 return pa.nulls(len(valid), pa.string()), pa.array(valid)
-            return strings(self._lines.octets, begins, ends, valid), pa.array(twice) if twice.any() else None
+            return strings(octets, begins, ends, valid), pa.array(twice) if twice.any() else None
 
         return below
 
 
 def _fits(line: bytes) -> float:
     found = record(line)
-    return 0.85 if found and all(label and " " not in label and '"' not in label for label in found) and b"\t" in line else 0.0
+    return (
+        0.85
+        if found and all(label and " " not in label and '"' not in label for label in found) and b"\t" in line
+        else 0.0
+    )
 
 
 FORMAT = Format(
@@ -88,4 +101,5 @@ FORMAT = Format(
     record,
     lambda sample: share_of_lines(sample, _fits),
     unwrap,
+    typed=False,
 )

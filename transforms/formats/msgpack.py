@@ -22,14 +22,16 @@ from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines, Positions
 
 _BINARY = re.compile(rb"[\xc4\xc5\xc6]")
-_DAMAGE: Any = (msgpack.exceptions.UnpackException, ValueError, RecursionError)
+_DAMAGE: Any = (msgpack.exceptions.UnpackException, ValueError, TypeError, OverflowError, RecursionError)
 _encoder = msgspec.json.Encoder()
 
 
 def record(text: bytes) -> JsonObject:
     """Reads the JSON of one object (see `lines_of`)."""
     if text[:1] != b"{":  # what stands for an object that is none
-        raise Rejected(Reason.MALFORMED, "no MessagePack map with text in UTF-8; nothing behind a damaged object can be read")
+        raise Rejected(
+            Reason.MALFORMED, "no MessagePack map with text in UTF-8; nothing behind a damaged object can be read"
+        )
     return loads(text)
 
 
@@ -43,7 +45,7 @@ def lines_of(data: bytes) -> Lines:
         text = _encoder.encode_lines(objects)
     except _DAMAGE:
         return _each(data)
-    if unpacker.tell() < len(data):
+    if not _is_at_end(unpacker):
         return _each(data)
     stops = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
     return _Unpacked(text, data, np.concatenate([np.zeros(min(1, len(stops)), np.int64), stops[:-1] + 1]), stops)
@@ -59,11 +61,7 @@ class _Unpacked(Lines):
     @functools.cached_property
     def offsets(self) -> Positions:
         """Where each object begins."""
-        unpacker, found = _unpacker(self._packed), [0]
-        for _ in range(len(self)):
-            unpacker.skip()
-            found.append(unpacker.tell())
-        return np.array(found[:-1], dtype=np.int64)
+        return np.array([0, *_ends_of(self._packed, len(self))][:-1], dtype=np.int64)
 
 
 def _unpacker(data: bytes) -> Any:
@@ -72,6 +70,24 @@ def _unpacker(data: bytes) -> Any:
     )
     unpacker.feed(data)
     return unpacker
+
+
+def _is_at_end(unpacker: Any) -> bool:
+    """Whether an unpacker that has no more objects is not in the middle of one."""
+    try:
+        unpacker.read_bytes(0)
+    except ValueError:
+        return False
+    return True
+
+
+def _ends_of(data: bytes, count: int) -> list[int]:
+    """Where each of so many objects ends."""
+    unpacker, found = _unpacker(data), []
+    for _ in range(count):
+        unpacker.skip()
+        found.append(unpacker.tell())
+    return found
 
 
 def _extension(code: int, data: bytes) -> int | str:
@@ -121,10 +137,10 @@ def cut(data: bytes) -> int:
     """Up to the last whole object, or to a damaged one."""
     unpacker = _unpacker(data)
     try:
-        collections.deque(unpacker, maxlen=0)
-        return int(unpacker.tell())
+        whole = len(collections.deque(map(type, unpacker)))
     except _DAMAGE:
         return int(_each(data).offsets[-1])
+    return len(data) if _is_at_end(unpacker) else [0, *_ends_of(data, whole)][-1]
 
 
 def unwrap(lines: Lines) -> Unwrapped:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from retrolabel.transforms.formats.interface import Below, Format, Path, Unwrapped
+from retrolabel.transforms.formats.interface import Format, Path, Unwrapped
 from retrolabel.transforms.kernels.coerce import RAW_TYPES, Column
 from retrolabel.transforms.kernels.json_line import loads
 from retrolabel.transforms.kernels.lines import Lines, Rows
@@ -52,7 +52,9 @@ def lines_of(data: bytes) -> Lines:
 def unwrap(lines: Lines) -> Unwrapped:
     """The columns are there already."""
     table = lines.table.combine_chunks() if isinstance(lines, Rows) else pa.table({})
-    return Unwrapped(None, {name: functools.partial(column_below, _chunk(table.column(name))) for name in table.schema.names})
+    return Unwrapped(
+        None, {name: functools.partial(column_below, _chunk(table.column(name))) for name in table.schema.names}
+    )
 
 
 def _chunk(column: pa.ChunkedArray) -> pa.Array:

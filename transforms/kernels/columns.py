@@ -34,7 +34,9 @@ def groups(lines: Lines, pattern: str) -> tuple[pa.StructArray, Positions]:
     """
     if not len(lines):
         names = re.compile(pattern).groupindex
-        return pa.StructArray.from_arrays([pa.array([], pa.string()) for _ in names], list(names)), np.empty(0, np.int64)
+        return pa.StructArray.from_arrays([pa.array([], pa.string()) for _ in names], list(names)), np.empty(
+            0, np.int64
+        )
     found = pc.extract_regex(strings(lines.octets, lines.starts, lines.ends), pattern)
     return found, np.flatnonzero(pc.is_null(found).to_numpy(zero_copy_only=False))
 
@@ -65,13 +67,15 @@ def next_place(found: Positions, positions: Positions) -> Positions:
 
 def begins_with(octets: Octets, positions: Positions, text: bytes) -> Mask:
     """Of each position, whether a text stands there."""
-    matches = positions + len(text) <= len(octets)
+    left = np.flatnonzero(positions + len(text) <= len(octets))
     for number, octet in enumerate(text):
-        matches[matches] &= octets[positions[matches] + number] == octet
-    return matches
+        left = left[octets[positions[left] + number] == octet]
+    return np.bincount(left, minlength=len(positions)) > 0
 
 
-def placed(rows: Positions, starts: Positions, ends: Positions, anchors: Positions) -> tuple[Positions, Positions, Mask, Mask]:
+def placed(
+    rows: Positions, starts: Positions, ends: Positions, anchors: Positions
+) -> tuple[Positions, Positions, Mask, Mask]:
     """Values found for some rows as stretches for all: where each begins and ends, whether there is one, and whether more than one.
 
     Args:
@@ -99,8 +103,9 @@ def percent_decoded(column: pa.Array) -> pa.Array:
     row_ends = offsets[np.searchsorted(offsets, first, side="right")]
     first = first[first + 2 < row_ends]
     high, low = _HEX[octets[first + 1]], _HEX[octets[first + 2]]
-    first, high, low = (some[(high >= 0) & (low >= 0)] for some in (first, high, low))
-    octets[first] = high * 16 + low
+    coded = (high >= 0) & (low >= 0)
+    first = first[coded]
+    octets[first] = high[coded] * 16 + low[coded]
     kept = np.ones(len(octets), dtype=bool)
     kept[first + 1] = kept[first + 2] = False
     before = np.concatenate([[0], np.cumsum(kept)])

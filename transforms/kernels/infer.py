@@ -22,19 +22,24 @@ MOST_FIELDS = 200
 """More leaves than this are a map with changing keys rather than fields."""
 
 ALMOST_ALL = 0.95
-"""The share of sampled lines that must have a time: the others are the ones that a build will reject."""
+"""The share of sampled lines that should have a time, if half of them have one: the others are the ones that a build will reject."""
 
 PLACEHOLDERS = ("", "N/A", "n/a", "NA", "null", "NULL", "None", "-", "NaN", "nan", "unknown")
 """Strings that stand for "not measured" among numbers."""
 
 PLUMBING = re.compile(
-    r"(@version|@metadata.*|host(name)?|tags?|logger.*|level|severity|pid|program|path|type|thread.*|agent|ecs.*)$",
+    r"(@version|@metadata.*|host(name)?|tags?|logger.*|level|severity|pid|program|path|type|thread.*|agent|ecs.*|_(score|index|type|version|seq_no|primary_term))$",
     re.I,
 )
 """Fields that shippers add about themselves; left out of a contract when they say the same in every line."""
 
 _TIME_NAMES = ("event_time", "@timestamp", "timestamp", "time", "ts", "at", "date", "created_at", "occurred_at")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|request|prediction|impression)(_|$)|insertid", re.I)
+_EPOCH_NAME = re.compile(r"time|date|(^|_)(ts|at|when)($|_)|^column_", re.I)
+_EPOCH_TEXT = re.compile(r"\d{9,19}(\.\d+)?")
+_TEXTS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("long", re.compile(r"-?(0|[1-9]\d{0,17})")), ("double", re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")), ("boolean", re.compile("true|false")),
+)  # fmt: skip
 _EPOCHS: tuple[tuple[float, float, TimeUnit], ...] = (
     (9.4e8, 4.2e9, "s"), (9.4e11, 4.2e12, "ms"), (9.4e14, 4.2e15, "us"), (9.4e17, 4.2e18, "ns"),
 )  # fmt: skip
@@ -68,8 +73,13 @@ class Sampled:
         return [_value(record, nullable) for record in self.records]
 
 
-def infer_fields(records: Sequence[Record], wrapping: Sequence[Path] = ()) -> Sampled:
-    """Infers the fields of a source from sampled records; what stands at or below the paths of a wrapping was lifted out of it.
+def infer_fields(records: Sequence[Record], wrapping: Sequence[Path] = (), *, typed: bool = True) -> Sampled:
+    """Infers the fields of a source from sampled records.
+
+    Args:
+        records: what the sample holds.
+        wrapping: paths of which what stands at or below them was lifted out.
+        typed: whether values have JSON's types; else numbers and truth are told by the texts of the values.
 
     A field is required only if every one of at least 200 records has it; a sample cannot prove more.
     """
@@ -90,7 +100,7 @@ def infer_fields(records: Sequence[Record], wrapping: Sequence[Path] = ()) -> Sa
         if PLUMBING.fullmatch(".".join(path)) and len({str(value) for value in values}) == 1:
             left_out.append(".".join(path))
             continue
-        guesses.append(_guess(path, values, len(records), _name(path, taken)))
+        guesses.append(_guess(path, values, len(records), _name(path, taken), typed))
     return Sampled(records, guesses, left_out)
 
 
@@ -138,7 +148,7 @@ def _name(path: Path, taken: set[str]) -> str:
     return name
 
 
-def _guess(path: Path, values: Sequence[Any], records: int, name: str) -> Guess:
+def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bool) -> Guess:
     found = [value for value in values if value is not None]
     items = [item for value in found for item in (value if isinstance(value, list) else [value])]
     repeated = bool(found) and all(isinstance(value, list) for value in found)
@@ -158,6 +168,11 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str) -> Guess:
     elif kinds == {"string"}:
         if not repeated and _all_times(items):
             kind = "timestamp"
+        elif not repeated and _EPOCH_NAME.search(path[-1]) and all(map(_EPOCH_TEXT.fullmatch, items)):
+            unit = _epoch_unit(path[-1], [float(item) for item in items])
+            kind = "timestamp" if unit else kind
+        elif not typed:
+            kind = next((kind for kind, test in _TEXTS if all(map(test.fullmatch, items))), kind)
     elif kinds <= {"long", "double", "string"} and not repeated:
         words = {item for item in items if isinstance(item, str)}
         if words <= set(PLACEHOLDERS):
@@ -183,7 +198,7 @@ def _kind(value: Any) -> str:
 
 
 def _epoch_unit(name: str, numbers: Sequence[float]) -> TimeUnit | None:
-    if not re.search(r"time|date|(^|_)(ts|at|when)($|_)", name, re.I):
+    if not _EPOCH_NAME.search(name):
         return None
     low, high = min(numbers), max(numbers)
     return next((unit for least, most, unit in _EPOCHS if least <= low and high <= most), None)
@@ -211,8 +226,9 @@ def _value(record: Record, field: Field) -> Any:
 
 def rank_times(sampled: Sampled) -> list[Guess]:
     """The timestamps that almost every line has, the likeliest event time first: by name, then by their order in the file."""
-    enough = ALMOST_ALL * len(sampled.records)
-    candidates = [guess for guess in sampled.guesses if guess.field.kind == "timestamp" and guess.present >= enough]
+    times = [guess for guess in sampled.guesses if guess.field.kind == "timestamp"]
+    enough = min(ALMOST_ALL * len(sampled.records), max((guess.present for guess in times), default=0))
+    candidates = [guess for guess in times if guess.present >= max(enough, len(sampled.records) / 2)]
 
     def rank(guess: Guess) -> tuple[int, float]:
         last = guess.field.path[-1].lower()

@@ -2,34 +2,40 @@
 
 import numpy as np
 
-from retrolabel.transforms.kernels.columns import Octets
+from retrolabel.transforms.kernels.columns import Octets, stretches
 from retrolabel.transforms.kernels.lines import Positions
 
-_STRUCTURE = np.zeros(256, dtype=np.int8)
-_STRUCTURE[list(b"{[")] = 1
-_STRUCTURE[list(b"}]")] = -1
+_STEPS = np.zeros(256, dtype=np.int8)
+_STEPS[list(b"{[")] = 1
+_STEPS[list(b"}]")] = -1
 _BETWEEN = np.zeros(256, dtype=bool)
 _BETWEEN[list(b" \t\r\n,]}")] = True
 
 
-def spans(octets: Octets, level: int = 0) -> tuple[Positions, Positions]:
-    """The objects and arrays of a text that stand `level` deep in others; the last one has no end if it is not finished.
+def spans(octets: Octets, *levels: int) -> list[tuple[Positions, Positions]]:
+    """The objects and arrays of a text that stand so many levels deep in others; the last one has no end if it is not finished.
 
     Brackets that close more than the text has opened belong to something that was opened before it.
 
     Returns:
-        Where each begins, and where each ends.
+        Of each level where each begins, and where each ends.
     """
-    places = np.flatnonzero(_STRUCTURE[octets])
+    folded = octets & 0xDF  # `[` and `{` are one bit apart, and so are `]` and `}`
+    places = np.flatnonzero((folded == ord("[")) | (folded == ord("]")))
     places = places[np.searchsorted(string_marks(octets), places) % 2 == 0]
-    steps = _STRUCTURE[octets[places]].astype(np.int64)
-    depth = np.cumsum(steps)
-    floor = np.minimum.accumulate(np.minimum(depth, 0)) if len(depth) else depth
-    depth = depth - floor
-    before = depth - steps
-    begins = places[(steps > 0) & (depth == level + 1)]
-    ends = places[(steps < 0) & (depth == level) & (before == level + 1) & (np.diff(floor, prepend=0) == 0)] + 1
-    return begins, ends
+    steps = _STEPS[octets[places]]
+    depth = np.cumsum(steps, dtype=np.int32)
+    floor = np.minimum.accumulate(np.minimum(depth, 0))
+    depth -= floor
+    closing = (steps < 0) & (np.diff(floor, prepend=np.int32(0)) == 0)
+    opening = steps > 0
+    return [(places[opening & (depth == level + 1)], places[closing & (depth == level)] + 1) for level in levels]
+
+
+def whole_end(data: bytes) -> int:
+    """Where the last whole value of a text ends."""
+    ((_, ends),) = spans(np.frombuffer(data, dtype=np.uint8), 0)
+    return int(ends[-1]) if len(ends) else 0
 
 
 def string_marks(octets: Octets) -> Positions:
@@ -41,12 +47,13 @@ def string_marks(octets: Octets) -> Positions:
     first = np.maximum.accumulate(np.where(np.diff(slashes, prepend=-2) != 1, slashes, 0))  # of the run of each
     last = np.searchsorted(slashes, quotes) - 1
     run = np.where((last >= 0) & (slashes[last] == quotes - 1), quotes - first[last], 0)
-    return quotes[run % 2 == 0]
+    return np.asarray(quotes[run % 2 == 0])
 
 
 def strays(octets: Octets, begins: Positions, ends: Positions) -> tuple[Positions, Positions]:
     """What stands between values and is neither white space nor what separates or closes them."""
     firsts, lasts = np.concatenate([[0], ends]), np.append(begins, len(octets))
-    wrong = np.concatenate([[0], np.cumsum(~_BETWEEN[octets])])
-    bad = wrong[lasts] > wrong[firsts]
+    between = stretches(firsts, lasts)
+    wrong = between[~_BETWEEN[octets[between]]]
+    bad = np.unique(np.searchsorted(firsts, wrong, side="right") - 1)
     return firsts[bad], lasts[bad]

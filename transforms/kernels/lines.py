@@ -5,7 +5,6 @@ import functools
 import json
 from collections.abc import Callable
 from typing import Any
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +137,9 @@ class Rows(Lines):
 
     def only(self, positions: Positions) -> "Rows":
         """A block of some of the records."""
-        return self if len(positions) == len(self) else Rows(self.table.take(pa.array(positions)), self.offsets[positions])
+        return (
+            self if len(positions) == len(self) else Rows(self.table.take(pa.array(positions)), self.offsets[positions])
+        )
 
     def _json(self, position: int) -> bytes:
         (row,) = self.table.slice(position, 1).to_pylist(maps_as_pydicts="lossy")
@@ -170,7 +171,11 @@ def slices(
 ) -> tuple[bytes, tuple[Positions, Positions]]:
     """Some stretches of a text, a line each, and where each begins and ends."""
     view = memoryview(data)
-    if len(starts) and np.array_equal(starts[1:], ends[:-1] + 1) and np.all(np.frombuffer(data, np.uint8)[ends[:-1]] == _NEWLINE):
+    if (
+        len(starts)
+        and np.array_equal(starts[1:], ends[:-1] + 1)
+        and np.all(np.frombuffer(data, np.uint8)[ends[:-1]] == _NEWLINE)
+    ):
         return bytes(view[starts[0] : ends[-1]]), (starts - starts[0], ends - starts[0])
     text = b"\n".join([view[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
     lengths = ends - starts

@@ -265,7 +265,7 @@ class LineReader:
         paths = {path: kind for path, kind in kinds.items() if path[0] not in known}
         paths |= {path: "string" for path in lifted if path not in sample.objects and path[0] not in known}
         for path in (path for path in lifted if path in sample.objects):
-            paths |= {(*path, *below): kind for below, kind in kinds.items()}
+            paths |= {(*path, *below): kind for below, kind in paths.items()}
             repeated |= {(*path, *below) for below in repeated}
         return Shape(paths, frozenset(repeated))
 
@@ -363,7 +363,10 @@ def _columns_of(table: pa.Table) -> Below:
         for key in path[1:]:
             if not pa.types.is_struct(column.type):
                 return pa.nulls(table.num_rows, pa.string()), pc.is_valid(column)
-            column = pc.struct_field(column, column.type.get_field_index(key))  # null where its parent is
+            index = column.type.get_field_index(key)
+            if index < 0:
+                return pa.nulls(table.num_rows, pa.string()), None
+            column = pc.struct_field(column, index)  # null where its parent is
         return column, None
 
     return below
@@ -395,9 +398,13 @@ def _hidden(layers: Sequence[Below], path: Path) -> list[pa.Array]:
 def _inner_text(column: Column) -> tuple[bytes, tuple[Positions, Positions], Positions, list[pa.Array]]:
     """The JSON in a column of strings as a text of lines, where each begins and ends, their records, and the doubts."""
     raw, unsure = column
-    text = pc.utf8_trim(raw, WHITE)
+    if pc.any(pc.starts_with(raw, "\ufeff")).as_py():
+        raw = pc.utf8_trim(raw, WHITE)
+    text = pc.ascii_trim(raw, WHITE[:-1])
     if pc.any(pc.starts_with(text, CEE)).as_py():
-        text = pc.utf8_ltrim(pc.replace_substring_regex(text, f"^{CEE}", ""), WHITE)
+        text = pc.utf8_ltrim(
+            pc.if_else(pc.starts_with(text, CEE), pc.utf8_slice_codeunits(text, len(CEE)), text), WHITE
+        )
     braced = pc.fill_null(pc.and_(pc.starts_with(text, "{"), pc.ends_with(text, "}")), False)
     doubts = [pc.and_not(pc.is_valid(raw), braced), *([] if unsure is None else [unsure])]
     held = np.flatnonzero(braced.to_numpy(zero_copy_only=False))

@@ -1,0 +1,102 @@
+"""How fast each format is parsed: the same predictions, as each system writes them.
+
+    python benchmarks/formats.py --rows 100000 --rounds 5
+
+Processor time of one thread, blocks of 8 MiB in memory, medians of rounds in which the formats take turns. Megabytes are those of the text that is
+parsed, wrapping included. What is compared with plain JSON lines is the time a megabyte takes.
+"""
+
+import argparse
+import io
+import pathlib
+import random
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from retrolabel.schemas.contract import parse_contract
+from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.kernels.lines import Block
+from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.read import BLOCK_BYTES
+from tests.support.writers import WRITERS
+
+INSIDE = {"cri": (("log",),), "docker": (("log",),), "syslog": (("message",),), "gcp_logging": (("jsonPayload",),)}
+FIELDS = {"time": {"type": "long", "logicalType": "timestamp-micros"}, "id": "string", "user": "string", "item": "long", "score": "double",
+          "category": "string", "page": "string", "rank": "int"}  # fmt: skip
+
+
+def records(rows: int) -> list[dict[str, object]]:
+    """Predictions with eight fields, 200 bytes of JSON each."""
+    chance = random.Random(7)
+    return [
+        {"time": f"2026-11-20T10:{n // 60000 % 60:02d}:{n // 1000 % 60:02d}.{n % 1000:03d}Z", "id": f"{n:08x}-{chance.getrandbits(64):016x}",
+         "user": f"u{chance.randrange(10**6)}", "item": chance.randrange(10**5), "score": chance.random(), "rank": n % 20,
+         "category": chance.choice(["boots", "sandals", "sneakers"]), "page": f"/shop/{chance.randrange(1000)}"}
+        for n in range(rows)
+    ]  # fmt: skip
+
+
+def contract_of(name: str) -> LineReader:
+    """The reader of a format; its fields stand in the query string of an access log."""
+    path = (lambda field: {"time": "time"}.get(field, f"query.{field}")) if name == "access_log" else str
+    fields = [{"name": field, "type": kind, "path": path(field)} for field, kind in FIELDS.items()]
+    return LineReader(
+        "s",
+        FORMATS[name],
+        parse_contract({"type": "record", "name": "R", "fields": fields}),
+        unwrap=INSIDE.get(name, ()),
+    )
+
+
+def blocks_of(name: str, data: bytes) -> Iterator[Block]:
+    """The blocks of a file as a build reads them."""
+    layout = FORMATS[name]
+    if layout.blocks:
+        yield from (Block("s", "f", offset, block) for offset, block in layout.blocks(io.BytesIO(data)))
+        return
+    begin = layout.head(data) if layout.head else 0
+    head, reader = data[:begin], contract_of(name).opened(data[:begin])
+    while begin < len(data):
+        text = data[begin : begin + BLOCK_BYTES]
+        end = len(text) if begin + BLOCK_BYTES >= len(data) else reader.cut(text)
+        yield Block("s", "f", begin, text[:end], head=head)
+        begin += end
+
+
+def main() -> None:
+    """Prints a table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=int, default=100_000)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--only", nargs="*", default=sorted(WRITERS))
+    options = arguments.parse_args()
+    written = records(options.rows)
+    names = ["json", *(name for name in options.only if name != "json")]
+    files = {name: WRITERS[name](written) for name in names}
+    blocks = {name: list(blocks_of(name, files[name])) for name in names}
+    readers = {name: contract_of(name) for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(options.rounds):
+        for name in names:
+            begin = time.process_time()
+            parsed = [readers[name].parse(block) for block in blocks[name]]
+            times[name].append(time.process_time() - begin)
+            assert sum(one.table.num_rows for one in parsed) == options.rows, (
+                name,
+                parsed[0].rejects.slice(0, 3).to_pylist(),
+            )
+    print(f"{'format':<16} {'MB':>7} {'MB/s':>7} {'rows/s':>9} {'time a MB':>10} {'time a row':>11}")
+    megabytes = {name: len(files[name]) / 1e6 for name in names}
+    usual = statistics.median(times["json"])
+    for name in names:
+        took = statistics.median(times[name])
+        print(f"{name:<16} {megabytes[name]:7.1f} {megabytes[name] / took:7.0f} {options.rows / took:9,.0f} "
+              f"{took / megabytes[name] / (usual / megabytes['json']):10.2f} {took / usual:11.2f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

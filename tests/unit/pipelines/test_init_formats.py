@@ -1,0 +1,58 @@
+"""`retrolabel init` recognises each format by a sample, and what it writes is read."""
+
+import datetime
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from retrolabel.pipelines.check_command import check_project
+from retrolabel.pipelines.init_command import command
+from retrolabel.pipelines.planning import list_inputs, reader_of
+from retrolabel.transforms.read import blocks_of, stretches_of
+from tests.support.writers import WRITERS
+
+START = datetime.datetime(2026, 11, 20, 9, tzinfo=datetime.UTC)
+
+
+def records(name, seed, count=60):
+    """Events of one day; `seed` tells predictions from outcomes by what else they hold."""
+    for n in range(count):
+        record = {
+            "time": (START + datetime.timedelta(minutes=n)).isoformat().replace("+00:00", "Z"),
+            "request_id": f"req-{n:04d}",
+            "score": n / 8,
+            "item": n % 7,
+        }
+        record |= {"kind": "click"} if seed else {"user": f"u{n % 9}"}
+        if name == "logstash":
+            record["@timestamp"] = record.pop("time")
+        yield record | ({"resourceId": "/S/1", "category": "C"} if name == "azure_monitor" else {})
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_init_recognises_a_format_and_what_it_writes_is_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for seed, folder in enumerate(("serving", "clicks")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.log").write_bytes(WRITERS[name](list(records(name, seed))))
+    result = CliRunner().invoke(
+        command, ["--predictions", "serving/*", "--outcomes", "click=clicks/*", "--json"], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert {source["format"] for source in found["sources"].values()} == {name}
+    project = check_project("retrolabel.yaml")
+    for source in ("predictions", "click"):
+        reader = reader_of(project, source)
+        parsed = [
+            reader.parse(block)
+            for file in list_inputs(project, source, [START.date()])
+            for stretch in stretches_of(file)
+            for block in blocks_of(stretch, reader)
+        ]
+        assert sum(one.rejects.num_rows for one in parsed) == 0
+        rows = [row for one in parsed for row in one.table.to_pylist()]
+        assert [row["request_id"] for row in rows] == [f"req-{n:04d}" for n in range(60)]
+        assert [row["score"] for row in rows] == [n / 8 for n in range(60)]
+        assert [row["item"] for row in rows] == [n % 7 for n in range(60)]
