@@ -215,7 +215,7 @@ class LineReader:
             if not field.nullable and column.null_count:
                 doubts.append(pc.is_null(column))
             columns.append(column)
-        doubtful = functools.reduce(pc.or_, doubts) if doubts else None
+        doubtful = either(functools.reduce(pc.or_, doubts), None) if doubts else None
         return pa.Table.from_arrays(columns, schema=self.contract.arrow_schema), doubtful
 
     def _layers(self, lines: Lines, doubts: list[pa.Array]) -> list[Below]:

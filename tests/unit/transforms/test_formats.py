@@ -386,7 +386,8 @@ def test_options_and_import_paths_that_are_wrong_are_told(tmp_path, monkeypatch)
         with pytest.raises(LookupError, match=told):
             find_format(name, {}, str(tmp_path))
     with pytest.raises(
-        ValueError, match=r"'failure_tag' of the format 'logstash': there is none of that name\. Known are 'failure_tags'"
+        ValueError,
+        match=r"'failure_tag' of the format 'logstash': there is none of that name\. Known are 'failure_tags'",
     ):
         find_format("logstash", {"failure_tag": "accept"}, "")
     with pytest.raises(ValueError, match="'failure_tags' of the format 'logstash'"):
