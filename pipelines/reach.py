@@ -27,7 +27,8 @@ def time_span(project: Project) -> tuple[int, int] | None:
     if queries_of(project, PREDICTIONS, [_ANY_DAY]):
         return None  # a log store is asked for days, not for its ends
     try:
-        files = list(list_inputs(project, PREDICTIONS, [_ANY_DAY]))
+        # Logs are written to while they are looked at.
+        files = [file._replace(fingerprint=None) for file in list_inputs(project, PREDICTIONS, [_ANY_DAY])]
     except InputError:
         return None
     source = project.config.predictions
