@@ -283,6 +283,7 @@ def _update_value_counts(feature: Feature, view: FeatureView) -> list[Reason]:
     if feature.HasField("value_count"):
         if len(levels) > 1:
             feature.ClearField("value_count")
+            _infer_shape(feature, view, shape=False)
             return [Reason(AnomalyInfo.VALUE_NESTEDNESS_MISMATCH, short,
                            "This feature has a value_count, but the nestedness level of the feature > 1. For features with nestedness "
                            "levels greater than 1, value_counts, not value_count, should be specified.")]  # fmt: skip
@@ -291,6 +292,7 @@ def _update_value_counts(feature: Feature, view: FeatureView) -> list[Reason]:
         counts = list(feature.value_counts.value_count)
         if len(counts) != len(levels):
             feature.ClearField("value_counts")
+            _infer_shape(feature, view, shape=False)
             return [Reason(AnomalyInfo.VALUE_NESTEDNESS_MISMATCH, short,
                            "The values have a different nest level than expected. Value counts will not be checked.")]  # fmt: skip
         places = [f" at nestedness level {level}" for level in range(len(counts))]

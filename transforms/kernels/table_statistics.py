@@ -124,6 +124,9 @@ def partial_statistics(
         labels: columns of few values that cut the rows into slices each by itself.
         weight: as for `table_statistics`.
         whole: the name for the statistics of all rows.
+
+    Raises:
+        InputError: labels have too many values, or as for `table_statistics`.
     """
     found = {
         _BETWEEN.join([whole, *values]): table_statistics(rows, weight)
@@ -158,6 +161,9 @@ def _by_labels(table: pa.Table, labels: Sequence[str]) -> Iterator[tuple[tuple[s
     encoded = pc.binary_join_element_wise(
         *(pc.fill_null(column, "") for column in columns), _BETWEEN
     ).dictionary_encode()
+    if len(encoded.dictionary) > SLICES:
+        raise InputError(f"the labels {', '.join(map(repr, labels))} have {len(encoded.dictionary):,} different values; "
+                         f"a label that tells rows apart has at most {SLICES}")  # fmt: skip
     order = np.argsort(encoded.indices.to_numpy(), kind="stable")
     ends = np.cumsum(np.bincount(encoded.indices.to_numpy()))
     for values, start, end in zip(encoded.dictionary.to_pylist(), [0, *ends], ends, strict=False):

@@ -204,6 +204,8 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
                        ("x.tfrecord", "ends within it"), ("mixed.jsonl", "mixed.jsonl")):  # fmt: skip
         with pytest.raises(InputError, match=told):
             list(statistics_of_files([str(tmp_path / name)]))
+    with pytest.raises(InputError, match="the labels 'a' have 300 different values"):
+        list(statistics_of_files([write_parquet(tmp_path, "many.parquet", a=list(range(300)))], labels=["a"]))
     with pytest.raises(InputError, match="has no column 'b'; it has a"):
         list(statistics_of_files([write_parquet(tmp_path, "a.parquet", a=[1])], columns=["b"]))
     with pytest.raises(InputError, match="column 'a' holds int64 and string in different places"):
