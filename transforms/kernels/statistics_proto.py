@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -144,11 +145,11 @@ def _median(numeric: Numeric, infinities: tuple[float, float], *, weighted: bool
 
 
 def _fill_histograms(
-    histograms: "Sequence[Histogram]", numeric: Numeric, infinities: tuple[float, float], *, weighted: bool = False
+    histograms: Any, numeric: Numeric, infinities: tuple[float, float], *, weighted: bool = False
 ) -> None:
-    """Ten buckets of equal width over the finite numbers, and ten of equal mass; infinite ones have buckets of their own."""
+    """Adds ten buckets of equal width over the finite numbers, and ten of equal mass; infinite ones have buckets of their own."""
     below, above = infinities
-    equal = histograms.add(type=Histogram.STANDARD, num_nan=numeric.nans)  # type: ignore[attr-defined]
+    equal = histograms.add(type=Histogram.STANDARD, num_nan=numeric.nans)
     if below:
         equal.buckets.add(low_value=-math.inf, high_value=-math.inf, sample_count=below)
     if len(numeric.spread.keys):
@@ -162,7 +163,7 @@ def _fill_histograms(
                 equal.buckets.add(low_value=low, high_value=high, sample_count=count)
     if above:
         equal.buckets.add(low_value=math.inf, high_value=math.inf, sample_count=above)
-    quantiles = histograms.add(num_nan=numeric.nans)  # type: ignore[attr-defined]
+    quantiles = histograms.add(num_nan=numeric.nans)
     _fill_quantiles(quantiles, numeric.spread, numeric.least, numeric.greatest, infinities, weighted=weighted)
 
 
@@ -240,10 +241,10 @@ def _fill_texts(feature: FeatureNameStatistics, column: ColumnStatistics, weight
     _fill_errors(feature, texts)
 
 
-def _fill_ranks(top_values: "Sequence[object]", histogram: RankHistogram, ranked: Sequence[tuple[str, float]]) -> None:
+def _fill_ranks(top_values: Any, histogram: RankHistogram, ranked: Sequence[tuple[str, float]]) -> None:
     for rank, (text, count) in enumerate(ranked):
         if rank < TOP_VALUES:
-            top_values.add(value=text, frequency=count)  # type: ignore[attr-defined]
+            top_values.add(value=text, frequency=count)
         histogram.buckets.add(low_rank=rank, high_rank=rank, label=text, sample_count=count)
 
 

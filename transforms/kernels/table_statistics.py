@@ -1,5 +1,6 @@
 """Statistics of the rows of a table, of all and of slices, as partial results that add up and travel."""
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,10 +74,14 @@ def table_statistics(table: pa.Table, weight: str | None = None) -> TableStatist
         weight: the column that holds the rows' weights.
 
     Raises:
-        InputError: a column's type is not one that has statistics, or a weight is missing.
+        InputError: a column's type is not one that has statistics, a name stands there twice, or a weight is missing.
     """
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
+    if twice := [name for name, count in collections.Counter(table.column_names).items() if count > 1]:
+        raise InputError(
+            f"the column {twice[0]!r} stands there {table.column_names.count(twice[0])} times; give each a name of its own"
+        )
     weights = None if weight is None else _weights(table, weight)
     columns = {}
     for name in table.column_names:

@@ -206,6 +206,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
             list(statistics_of_files([str(tmp_path / name)]))
     with pytest.raises(InputError, match="the labels 'a' have 300 different values"):
         list(statistics_of_files([write_parquet(tmp_path, "many.parquet", a=list(range(300)))], labels=["a"]))
+    (tmp_path / "twice.csv").write_text("a,a\n1,2\n")
+    with pytest.raises(InputError, match="the column 'a' stands there 2 times"):
+        list(statistics_of_files([str(tmp_path / "twice.csv")]))
     with pytest.raises(InputError, match="has no column 'b'; it has a"):
         list(statistics_of_files([write_parquet(tmp_path, "a.parquet", a=[1])], columns=["b"]))
     with pytest.raises(InputError, match="column 'a' holds int64 and string in different places"):
