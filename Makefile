@@ -53,6 +53,10 @@ test-slow: .venv/.dev link  ## The heavy tests that `make test` leaves out
 test-engines: .venv/.gcp link  ## The same day built on other engines; what this machine cannot get is skipped, and said
 	@$(PY) -m pytest -m engines tests/engines $(ARGS)
 
+.PHONY: test-stores
+test-stores: .venv/.emulators link  ## Logs and datasets on S3, Google Cloud Storage and Azure, on emulators (Azure: npm install -g azurite)
+	@$(PY) -m pytest -m stores tests/stores $(ARGS)
+
 .PHONY: test-integrations
 test-integrations: .venv/.dev link  ## Test hooks and adapters with the real packages of others, which this installs
 	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[integrations]'
@@ -129,6 +133,11 @@ $(PY):
 .venv/.gcp: .venv/.dev
 	@echo "Installing the clients of Google Cloud into .venv: about a minute" >&2
 	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[dev,gcp]'
+	@touch $@
+
+.venv/.emulators: .venv/.dev
+	@echo "Installing clients and emulators of object stores into .venv" >&2
+	@$(PIP_INSTALL) $(EDITABLE) '.[dev,emulators]'
 	@touch $@
 
 # Always after one of the stamps: it needs the setuptools that they install.

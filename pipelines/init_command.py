@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.configs.model import Source
 from retrolabel.schemas.contract import Contract
@@ -36,6 +35,7 @@ from retrolabel.transforms.kernels.infer import (
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
 from retrolabel.transforms.read import BLOCK_BYTES, blocks_of, compression_of, fingerprint_of, sample_of
+from retrolabel.transforms.storage import beam_filesystems
 
 LINES = 2000
 """Sampled of each file."""
@@ -147,7 +147,7 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         InputError: there are no files, no format fits, or no line has a time.
     """
     try:
-        matches = FileSystems.match(list(patterns))
+        matches = beam_filesystems().match(list(patterns))
     except BeamIOError as error:
         raise InputError(f"{name}: cannot list {', '.join(patterns)}: {error}") from None
     paths = sorted({file.path for match in matches for file in match.metadata_list if file.size_in_bytes})
@@ -188,7 +188,7 @@ def _records(reader: LineReader, paths: Sequence[str]) -> tuple[list[Mapping[str
     records, unread = [], 0
     for path in paths:
         size = fingerprint_of(path).size
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+        with beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
             compression = compression_of(stored.read(4))
         file = Input(reader.source, path, path, size, 0, min(size, BLOCK_BYTES), compression, None)
         found = [

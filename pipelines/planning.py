@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
-from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.configs.load import Project
 from retrolabel.configs.model import Auth, Config, Outcome, Secret
@@ -34,7 +33,7 @@ from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
 from retrolabel.transforms.read import compression_of, fingerprint_of
-from retrolabel.transforms.storage import is_local
+from retrolabel.transforms.storage import beam_filesystems, is_local
 
 SHARD_BYTES = 64 * 2**20
 """Text whose rows one shard should hold: two shards a core stay below a few hundred megabytes (measured: ARCHITECTURE.md)."""
@@ -305,7 +304,7 @@ def list_inputs(
     found = {}
     try:
         for pattern in patterns:  # one by one: each may be of another file system
-            for match in FileSystems.match([pattern]):
+            for match in beam_filesystems().match([pattern]):
                 found.update({file.path: file for file in match.metadata_list})
     except (BeamIOError, ValueError) as error:
         raise InputError(f"{name}: cannot list {', '.join(patterns)}: {error}") from None

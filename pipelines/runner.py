@@ -8,6 +8,7 @@ modes are not, and are refused (ARCHITECTURE.md, "The runner").
 import dataclasses
 from collections.abc import Sequence
 
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     GoogleCloudOptions,
@@ -61,6 +62,7 @@ def choose_runner(arguments: Sequence[str]) -> Runner:
         ConfigError: they ask for something that loses data, hangs, or does not exist.
     """
     options = PipelineOptions(list(arguments))
+    FileSystems.set_options(options)  # before the pipeline is made: inputs are listed with the same
     name = (options.view_as(StandardOptions).runner or "").rpartition(".")[2]
     if name in REFUSED:
         raise ConfigError(f"--runner {name} is refused: {REFUSED[name]}. Leave --runner out to run in this process")

@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.schemas.manifest import InputFile
 from retrolabel.transforms.plan import Input
 from retrolabel.transforms.read import DAMAGE, Checksummed, Whole, check_unchanged, text_of
-from retrolabel.transforms.storage import is_local
+from retrolabel.transforms.storage import beam_filesystems, is_local
 
 _HEAD = 4096
 """Bytes of text by which files are told apart at first; only those that agree in them are read to the end."""
@@ -63,7 +62,7 @@ def _groups(files: Sequence[Input]) -> Iterator[list[Input]]:
 
 
 def _head(file: Input) -> bytes:
-    with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+    with beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
         return Whole(text_of(stored, file.compression)).read(_HEAD)
 
 
@@ -75,7 +74,7 @@ def _stem(path: str) -> str:
 def _digests(file: Input) -> tuple[str | None, int]:
     """The SHA-256 of the text, None if the file is damaged, and the CRC-32C of the stored bytes."""
     digest = hashlib.sha256()
-    with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
+    with beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
         stored = Checksummed(opened)
         try:
             for piece in text_of(stored, file.compression):

@@ -287,9 +287,11 @@ def common_schema(name: str, manifests: Sequence[DayManifest]) -> pa.Schema:
 
 
 def _arrow_filesystem(root: str) -> fs.FileSystem | None:
-    """Arrow's own way to a storage; None if it has none, as for Azure."""
+    """Arrow's own way to a storage; None if it has none, as for Azure and for emulators of Google Cloud Storage."""
     if storage.is_local(root):
         return fs.LocalFileSystem()
+    if root.startswith("gs://") and "STORAGE_EMULATOR_HOST" in os.environ:
+        return None
     try:
         return fs.FileSystem.from_uri(root)[0]
     except (OSError, ValueError):

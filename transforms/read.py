@@ -13,7 +13,6 @@ import google_crc32c
 import msgspec
 import zstandard
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
-from apache_beam.io.filesystems import FileSystems
 from isal import igzip_lib, isal_zlib
 
 from retrolabel.schemas.errors import InputError
@@ -24,7 +23,7 @@ from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.plan import BuildPlan, Fingerprint, Input
 from retrolabel.transforms.progress import progress
-from retrolabel.transforms.storage import is_local
+from retrolabel.transforms.storage import beam_filesystems, is_local
 
 BLOCK_BYTES = 8 * 2**20
 """Text of one block: larger ones cost page faults, smaller ones per-block work (measured: ARCHITECTURE.md)."""
@@ -90,7 +89,7 @@ def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
             yield block
         return
     try:
-        with FileSystems.open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+        with beam_filesystems().open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
             if reader.format.blocks:
                 blocks = _container_blocks(stretch, stored, reader)
             elif stretch.compression or not reader.splittable:
@@ -118,7 +117,7 @@ def fingerprint_of(path: str, listed: FileMetadata | None = None) -> Fingerprint
     if is_local(path):
         status = os.stat(path)
         return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino)
-    found = listed or FileSystems.get_filesystem(path).metadata(path)
+    found = listed or beam_filesystems().get_filesystem(path).metadata(path)
     return Fingerprint(found.size_in_bytes, round(found.last_updated_in_seconds * 1e6) * 1000, 0)
 
 
@@ -240,7 +239,7 @@ def text_of(stored: Readable, compression: str) -> Iterator[bytes]:
 
 def sample_of(path: str) -> bytes:
     """The beginning of a file's text, decompressed, in bounded memory."""
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+    with beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
         compression = compression_of(stored.read(4))
         stored.seek(0)
         return Whole(text_of(stored, compression)).read(_PIECE).removeprefix(_BOM)

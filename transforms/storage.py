@@ -38,7 +38,7 @@ def read_bytes(path: str) -> bytes:
         if is_local(path):
             with open(path, "rb") as file:
                 return file.read()
-        beam = _beam_filesystems()
+        beam = beam_filesystems()
         if not beam.exists(path):
             raise FileNotFoundError(path)
         with beam.open(path, compression_type="uncompressed") as file:
@@ -54,7 +54,7 @@ def write_once(path: str, data: bytes) -> None:
     """
     with using(path, "write"):
         if not is_local(path):
-            with _beam_filesystems().create(path, compression_type="uncompressed") as file:
+            with beam_filesystems().create(path, compression_type="uncompressed") as file:
                 file.write(data)
             return
         if os.path.exists(path) and os.path.getsize(path) == len(data) and read_bytes(path) == data:
@@ -79,6 +79,8 @@ def create_if_absent(path: str, data: bytes) -> bool:
             return _create_on_gcs(path, data)
         if path.startswith("s3://"):
             return _create_on_s3(path, data)
+        if path.startswith("azfs://"):
+            return _create_on_azure(path, data)
         if not is_local(path):
             return _create_and_look(path, data)
         temporary = _write_beside(path, data)
@@ -103,7 +105,7 @@ def list_files(folder: str) -> dict[str, tuple[int, float]]:
                     status = os.stat(path)
                     found[os.path.relpath(path, folder).replace(os.sep, "/")] = status.st_size, status.st_mtime
         return found
-    for match in _beam_filesystems().match([join(folder, "**")]):
+    for match in beam_filesystems().match([join(folder, "**")]):
         for file in match.metadata_list:
             found[file.path[len(folder.rstrip("/")) + 1 :]] = file.size_in_bytes, file.last_updated_in_seconds
     return found
@@ -119,7 +121,7 @@ def delete(path: str) -> None:
         if is_local(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        elif (beam := _beam_filesystems()).exists(path):
+        elif (beam := beam_filesystems()).exists(path):
             beam.delete([path])
 
 
@@ -197,9 +199,13 @@ _ADVICE = {
 }
 
 
-def _beam_filesystems() -> Any:
+def beam_filesystems() -> Any:
+    """Beam's `FileSystems`, ready to be used."""
     from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
 
+    if FileSystems._pipeline_options is None:  # noqa: SLF001 - no build has set them, and those of S3 and HDFS need some
+        FileSystems.set_options(PipelineOptions([]))
     return FileSystems
 
 
@@ -208,7 +214,7 @@ def _create_and_look(path: str, data: bytes) -> bool:
 
     The earlier one sees that when it looks again, unless it looked in between: builds of one dataset should not run at once there.
     """
-    beam = _beam_filesystems()
+    beam = beam_filesystems()
     if beam.exists(path):
         return False
     with beam.create(path, compression_type="uncompressed") as file:
@@ -227,6 +233,28 @@ def _create_on_gcs(path: str, data: bytes) -> bool:
         return False
     except GoogleAPICallError as error:
         raise StorageError(f"cannot write {path!r}: {error.message}") from None
+    return True
+
+
+def _create_on_azure(path: str, data: bytes) -> bool:
+    from azure.core.exceptions import AzureError, ResourceExistsError
+    from azure.identity import DefaultAzureCredential
+    from azure.storage.blob import BlobServiceClient
+
+    account, container, name = path.removeprefix("azfs://").split("/", 2)
+    settings = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
+    client = (
+        BlobServiceClient.from_connection_string(settings)
+        if settings
+        else BlobServiceClient(f"https://{account}.blob.core.windows.net", DefaultAzureCredential())
+    )
+    try:
+        with client:
+            client.get_blob_client(container, name).upload_blob(data, overwrite=False)
+    except ResourceExistsError:
+        return False
+    except AzureError as error:
+        raise StorageError(f"cannot write {path!r}: {str(error).splitlines()[0]}") from None
     return True
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import google_crc32c
 from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from retrolabel.schemas.manifest import VersionRecord
 from retrolabel.transforms.dataset import read_day_manifest
 from retrolabel.transforms.plan import BuildPlan, Input
+from retrolabel.transforms.storage import beam_filesystems
 
 
 def is_unchanged(plan: BuildPlan, inputs: Sequence[Input], head: VersionRecord) -> bool:
@@ -34,7 +34,7 @@ def is_unchanged(plan: BuildPlan, inputs: Sequence[Input], head: VersionRecord) 
 
 def _checksum(path: str) -> str:
     checksum = 0
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+    with beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         while data := file.read(8 * 2**20):
             checksum = google_crc32c.extend(checksum, data)
     return f"{checksum:08x}"
