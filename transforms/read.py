@@ -100,7 +100,12 @@ def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
                 progress.add("reading", bytes=block.raw_bytes)
                 yield block
         check_unchanged(stretch)
-    except (beam.io.filesystem.BeamIOError, FileNotFoundError) as error:
+    except Exception as error:
+        gone = (
+            isinstance(error, beam.io.filesystem.BeamIOError | FileNotFoundError) or type(error).__name__ == "NotFound"
+        )
+        if not gone:  # Google's client has an error of its own for what is
+            raise
         raise InputError(f"cannot read {stretch.name!r}, which was there when the build began: {error}") from None
 
 
