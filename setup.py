@@ -6,6 +6,7 @@ ROOMS = [
     "pipelines",
     "transforms",
     "transforms.apis",
+    "pipelines.report",
     "transforms.formats",
     "transforms.kernels",
     "schemas",
@@ -17,5 +18,9 @@ ROOMS = [
 setup(
     packages=["retrolabel", *(f"retrolabel.{room}" for room in ROOMS)],
     package_dir={"retrolabel": "src/retrolabel"} | {f"retrolabel.{room}": room.replace(".", "/") for room in ROOMS},
-    package_data={"retrolabel": ["py.typed"], "retrolabel.configs": ["examples/**/*", "*.json"]},
+    package_data={
+        "retrolabel": ["py.typed"],
+        "retrolabel.pipelines.report": ["*.css", "*.js"],
+        "retrolabel.configs": ["examples/**/*", "*.json"],
+    },
 )

@@ -25,12 +25,13 @@ from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.freshness import wait_until_fresh
 from retrolabel.pipelines.planning import plan_build
+from retrolabel.pipelines.report.write import write_report
 from retrolabel.pipelines.runner import Runner, choose_runner
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
 from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
-from retrolabel.transforms.dataset import head_version, read_day_manifest
+from retrolabel.transforms.dataset import head_version, read_day_manifest, read_version
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.publish import Published
@@ -51,6 +52,8 @@ class Built:
     manifest: DayManifest
     root: str
     seconds: float
+    report: str | None
+    """The path of its report, relative to the root; None if there is none."""
 
 
 def build_day(
@@ -74,9 +77,13 @@ def build_day(
         dataflow.check_paths(project, runner.options)
     plan, inputs = plan_build(project, date, complete_until, in_process=runner.in_process)
     head = head_version(plan.root)
+    left = leave_report(plan.root, head)  # a build that was killed once it had published left none
     if head is not None and is_unchanged(plan, inputs, head):
         manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
-        return Built(Published(head.version, head.parent, False, None), manifest, plan.root, time.monotonic() - started)
+        unchanged = Published(head.version, head.parent, False, None)
+        return Built(
+            unchanged, manifest, plan.root, time.monotonic() - started, left if head.date == manifest.date else None
+        )
     if not may_shrink:
         plan = dataclasses.replace(plan, at_least=_predictions_before(plan, head))
     progress.reset()
@@ -84,7 +91,17 @@ def build_day(
     with _cleared(plan), _told_plainly():
         run_pipeline(plan, inputs, runner)
     published, manifest = _what_was_published(plan, head.version if head else 0)
-    return Built(published, manifest, plan.root, time.monotonic() - started)
+    report = leave_report(plan.root, read_version(plan.root, published.version))
+    return Built(published, manifest, plan.root, time.monotonic() - started, report)
+
+
+def leave_report(root: str, record: VersionRecord | None) -> str | None:
+    """Writes the report of a version, unless it is there; were that to fail, the version is published all the same."""
+    try:
+        return write_report(root, record.version) if record else None
+    except Exception as error:  # noqa: BLE001
+        click.echo(f"warning: published, but its report could not be written: {error}", err=True)
+        return None
 
 
 def translate_day(
@@ -124,7 +141,11 @@ def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayMan
         raise RetrolabelError(
             f"the runner reported success, but {plan.root!r} has no version with {plan.date}: look at the runner's log"
         )
-    manifest = read_day_manifest(plan.root, path)
+    for number in range(head.version, before, -1):  # builds of other days may have published since
+        if (record := read_version(plan.root, number)).date == plan.date.isoformat():
+            head = record
+            break
+    manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
     return Published(
         head.version, head.parent, head.version > before, dict(head.changes) if head.changes else None
     ), manifest
@@ -260,7 +281,7 @@ def command(
         click.echo(
             json.dumps(summary_of(built))
             if as_json
-            else render_summary(built.manifest, built.published, built.root, built.seconds)
+            else render_summary(built.manifest, built.published, built.root, built.seconds, built.report)
         )
 
 
@@ -271,6 +292,7 @@ def summary_of(built: Built) -> dict[str, Any]:
     return {
         "published": built.published.is_new, "version": built.published.version, "parent": built.published.parent,
         "changes": built.published.changes if built.published.is_new else None, "path": built.root, "seconds": round(built.seconds, 3),
+        "report": built.report,
         **{name: manifest[name] for name in chosen},
         "copies": [{name: file[name] for name in ("source", "path", "copy_of")} for file in manifest["inputs"] if "copy_of" in file],
     }  # fmt: skip

@@ -24,6 +24,8 @@ COMMANDS = {
     "schedule": "Print what cron, systemd, Airflow, Argo, Kubeflow, Luigi or Celery need to run it.",
     "status": "Show the calendar of days: version, maturity, what is odd, age.",
     "monitor": "Measure the model in production from its scores and the labels that came.",
+    "report": "Write a report of a version: one file of HTML, to be read offline.",
+    "trend": "Show what changed over the days of a dataset, and since when.",
     "versions": "List the versions of a dataset.",
     "stats": "Compute statistics of any files.",
     "schema": "Infer, compare and update what data must be like.",

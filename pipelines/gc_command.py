@@ -7,9 +7,11 @@ import click
 
 from retrolabel.configs.model import parse_duration
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import read_day_manifest, read_version, split_name, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, report_path, split_name, version_numbers
 
-_BUILT = re.compile(r"(?:\d{4}-\d\d-\d\d/[0-9a-f]{16}|_tmp/[^/]+)/.+|_versions/\.tmp-[^/]+")
+_BUILT = re.compile(
+    r"(?:\d{4}-\d\d-\d\d/[0-9a-f]{16}|_tmp/[^/]+)/.+|_versions/\.tmp-[^/]+|_reports/(?:\d{8}\.html|\.tmp-[^/]+)"
+)
 """What builds write below a dataset's folder, and nothing that a person may have put there."""
 
 
@@ -53,9 +55,14 @@ def sweep(root: str, older_than: float, *, dry_run: bool = False) -> dict[str, i
 
 
 def _listed(root: str) -> set[str]:
-    """Every file that any version lists."""
-    manifests = {path for number in version_numbers(root) for path in read_version(root, number).days.values()}
-    return manifests | {part.path for path in manifests for part in read_day_manifest(root, path).files}
+    """Every file that any version lists, and its report."""
+    numbers = version_numbers(root)
+    manifests = {path for number in numbers for path in read_version(root, number).days.values()}
+    return (
+        manifests
+        | set(map(report_path, numbers))
+        | {part.path for path in manifests for part in read_day_manifest(root, path).files}
+    )
 
 
 def _owner(path: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import click
 
 from retrolabel.configs.load import Project
-from retrolabel.pipelines.build_command import Built, build_day, parse_date, summary_of
+from retrolabel.pipelines.build_command import Built, build_day, leave_report, parse_date, summary_of
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.due_days import TO_BUILD, Day, due_days
 from retrolabel.pipelines.freshness import PAUSE
@@ -29,7 +29,7 @@ from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
 from retrolabel.schemas.errors import AlertError, RetrolabelError, printable
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import version_numbers
+from retrolabel.transforms.dataset import head_version, version_numbers
 
 NOTHING_TO_DO = 8
 NOT_READY = 4
@@ -223,6 +223,7 @@ def command(
             raise SystemExit(0 if idle_ok else NOTHING_TO_DO)
         wait = datetime.timedelta(0) if no_wait else None
         begin_hooks(project)
+        leave_report(project.root, head_version(project.root))
         for result in run_due_days(project, runner, clock, first=first, last=last, wait=wait, log_format=log_format):
             codes.append(result.exit_code)
             _tell(result, as_json)
@@ -242,7 +243,7 @@ def _tell(result: Result, as_json: bool) -> None:
     elif result.built:
         built = result.built
         click.echo(f"{result.day.date} {result.day.state}: {result.day.why}")
-        click.echo(render_summary(built.manifest, built.published, built.root, built.seconds))
+        click.echo(render_summary(built.manifest, built.published, built.root, built.seconds, built.report))
         if result.message:
             click.echo(f"warning: the model is outside of monitor.alerts: {printable(result.message)}", err=True)
     else:

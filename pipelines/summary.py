@@ -12,7 +12,9 @@ from retrolabel.transforms.publish import Published
 _PREDICTIONS = "predictions"
 
 
-def render_summary(manifest: DayManifest, published: Published, root: str, seconds: float | None = None) -> str:
+def render_summary(
+    manifest: DayManifest, published: Published, root: str, seconds: float | None = None, report: str | None = None
+) -> str:
     """Rows in and out, label balance, rejects with an example each, immature and orphans, time and place.
 
     Args:
@@ -20,6 +22,7 @@ def render_summary(manifest: DayManifest, published: Published, root: str, secon
         published: as which version.
         root: the dataset's folder.
         seconds: how long the build took.
+        report: the path of its report, relative to the root.
     """
     lines = [_headline(manifest, published), ""]
     lines += _examples(manifest)
@@ -33,6 +36,8 @@ def render_summary(manifest: DayManifest, published: Published, root: str, secon
     took = f" in {seconds:,.1f} s" if seconds is not None else ""
     place = os.path.relpath(root) if "://" not in root and not os.path.relpath(root).startswith("..") else root
     lines += ["", f"{place}@{published.version}: {len(manifest.files):,} files, {size_of(size)}{took}"]
+    if report:
+        lines.append(f"report: {place}/{report}")
     return "\n".join(lines)
 
 

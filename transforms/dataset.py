@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERSIONS = "_versions"
+REPORTS = "_reports"
 _RECORD = re.compile(r"(\d{8})\.json")
 
 _TYPES = {"string": pa.string(), "bool": pa.bool_(), "int32": pa.int32(), "int64": pa.int64(), "float": pa.float32(), "double": pa.float64(),
@@ -37,6 +38,11 @@ _TYPES = {"string": pa.string(), "bool": pa.bool_(), "int32": pa.int32(), "int64
 def record_path(version: int) -> str:
     """Where the record of a version stands, relative to the dataset's folder."""
     return f"{VERSIONS}/{version:08d}.json"
+
+
+def report_path(version: int) -> str:
+    """Where the report of a version stands, relative to the dataset's folder."""
+    return f"{REPORTS}/{version:08d}.html"
 
 
 def version_numbers(root: str) -> list[int]:
