@@ -1,10 +1,12 @@
 """What a report is made of: a version's day, what it is compared with, and the days before."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from retrolabel.pipelines.report.day import Day
+from retrolabel.pipelines.report.label_shift import LabelShift, label_shifts
 from retrolabel.pipelines.report.metrics import Watched, watch
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.manifest import VersionRecord
@@ -29,6 +31,11 @@ class Material:
     """The days before it and itself, oldest first."""
     watched: tuple[Watched, ...]
     """The numbers of those days, and when they changed."""
+
+    @functools.cached_property
+    def shifts(self) -> list[LabelShift]:
+        """Of each label that has statistics by its values on both days."""
+        return label_shifts(self.day, self.against) if self.against else []
 
     @property
     def changes(self) -> Mapping[str, Any] | None:

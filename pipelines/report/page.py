@@ -5,7 +5,7 @@ import hashlib
 import importlib.resources
 from collections.abc import Callable
 
-from retrolabel.pipelines.report import anomalies, days, features, flow, labels, slices, verdict
+from retrolabel.pipelines.report import anomalies, days, features, flow, labels, shifts, slices, verdict
 from retrolabel.pipelines.report.html import Html, element, join, raw
 from retrolabel.pipelines.report.material import Material
 from retrolabel.pipelines.summary import size_of
@@ -13,6 +13,7 @@ from retrolabel.pipelines.summary import size_of
 SECTIONS: tuple[tuple[str, str, Callable[[Material], Html | None]], ...] = (
     ("labels", "Labels", labels.balance),
     ("delays", "How long outcomes take", labels.delays),
+    ("shifts", "What shifted", shifts.section),
     ("anomalies", "Anomalies", anomalies.section),
     ("accounting", "Where every line went", flow.section),
     ("features", "Columns", features.section),

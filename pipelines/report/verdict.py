@@ -205,12 +205,22 @@ def _leaks(material: Material) -> Iterator[Finding]:
                       "It may have been made from the outcome: look at when it is logged.", "features")  # fmt: skip
 
 
+def _shifts(material: Material) -> Iterator[Finding]:
+    for found in material.shifts:
+        if found.name != "no shift" and material.against:
+            names = ", ".join(map(brief, list({**found.moved, **found.turned})[:3]))
+            yield Finding(
+                "look", f"{found.label}: {found.name} since {material.against.name}, in {names}", "", "shifts"
+            )
+
+
 RULES: tuple[Callable[[Material], Iterator[Finding]], ...] = (
     _examples,
     _lines,
     _labels,
     _anomalies,
     _leaks,
+    _shifts,
     _changed,
     _maturity,
 )
