@@ -125,7 +125,7 @@ def _time(record: Record) -> str:
 WRITERS: dict[str, Callable[[Sequence[Record]], bytes]] = {
     "access_log": _lines(_access),
     "avro": _avro,
-    "azure_monitor": lambda records: json.dumps({"records": list(records)}, indent=1).encode(),
+    "azure_monitor": lambda records: json.dumps({"records": list(records)}).encode(),
     "cloudwatch": _subscription,
     "cri": _lines(lambda record: f"{_time(record)} stdout F {json.dumps(record)}"),
     "csv": _csv,

@@ -30,6 +30,9 @@ Kinds = Mapping[Path, RawKind]
 _PATIENCE = 10 * 2**20
 """Bytes within which the pieces of a line must stand."""
 
+_LOOK_AT = 5
+"""Records looked at to see whether a lifted path holds objects or strings."""
+
 _LEARN_FROM = 50
 """Records looked at to see how a source logs its values."""
 
@@ -284,32 +287,38 @@ class _Sample:
         self._reader, self._lines = reader, lines
 
     @functools.cached_property
-    def _records(self) -> tuple[list[Mapping[str, Any]], frozenset[Path]]:
-        records, objects = [], set()
-        for position in range(min(len(self._lines), _LEARN_FROM)):
+    def objects(self) -> frozenset[Path]:
+        """The lifted paths that hold objects, not strings."""
+        objects: set[Path] = set()
+        if self._lifted:
+            for _ in self._records(_LOOK_AT, objects):
+                pass
+        return frozenset(objects)
+
+    @property
+    def _lifted(self) -> tuple[Path, ...]:
+        return (*self._reader.format.lifted, *self._reader.unwrap)
+
+    def _records(self, most: int, objects: set[Path]) -> Iterator[Mapping[str, Any]]:
+        for position in range(min(len(self._lines), most)):
             try:
                 record = self._reader.format.record(self._lines.line(position))
-                for path in (*self._reader.format.lifted, *self._reader.unwrap):
+                for path in self._lifted:
                     if isinstance(at_path(record, path), dict):
                         objects.add(path)
                     record = lift(record, path)
             except Rejected:
                 continue
-            records.append(record)
-        return records, frozenset(objects)
-
-    @property
-    def objects(self) -> frozenset[Path]:
-        """The lifted paths that hold objects, not strings."""
-        return self._records[1] if self._reader.format.lifted or self._reader.unwrap else frozenset()
+            yield record
 
     @functools.cached_property
     def kinds(self) -> Kinds:
         """As what each path of the contract stands in the sample."""
         kinds = dict(self._reader._usual_kinds)  # noqa: SLF001 - of the same module
+        records = list(self._records(_LEARN_FROM, set()))
         for path in kinds:
             seen = set()
-            for record in self._records[0]:
+            for record in records:
                 try:
                     seen.add(_kind_of(at_path(record, path)))
                 except Rejected:
