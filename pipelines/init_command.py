@@ -165,14 +165,16 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     options = suggest(samples[0]) if (suggest := FORMATS[best].suggest) else {}
     layout = find_format(best, options, "")
     unwrap: tuple[tuple[str, ...], ...] = ()
+    around: set[str] = set()
     while True:
         records, unread = _records(LineReader(name, layout, Contract(name, ()), unwrap=unwrap), chosen)
         wrapped = find_wrapped(records)
         if wrapped is None or wrapped in unwrap or len(unwrap) == MOST_LEVELS:
             break
         unwrap = (*unwrap, wrapped)
+        around.update(key for record in records for key in record)
     sampled = infer_fields(records, (*layout.lifted, *unwrap), typed=layout.typed)
-    times = rank_times(sampled)
+    times = rank_times(sampled, around)
     if not times:
         raise InputError(
             f"{name}: no timestamp is in every line of the sample; name one by writing the contract by hand (docs/reference.md)"

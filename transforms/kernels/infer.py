@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -224,8 +224,11 @@ def _value(record: Record, field: Field) -> Any:
 # Event time and keys
 
 
-def rank_times(sampled: Sampled) -> list[Guess]:
-    """The timestamps that almost every line has, the likeliest event time first: by name, then by their order in the file."""
+def rank_times(sampled: Sampled, around: Collection[str] = ()) -> list[Guess]:
+    """The timestamps that almost every line has, the likeliest event time first: by name, then by their order in the file.
+
+    Those of the application come before those of its wrapping, whose keys are `around` it.
+    """
     times = [guess for guess in sampled.guesses if guess.field.kind == "timestamp"]
     enough = min(ALMOST_ALL * len(sampled.records), max((guess.present for guess in times), default=0))
     candidates = [guess for guess in times if guess.present >= max(enough, len(sampled.records) / 2)]
@@ -239,7 +242,8 @@ def rank_times(sampled: Sampled) -> list[Guess]:
     best = sorted(candidates, key=rank)
     finest = max((guess.distinct for guess in best), default=0)
     fine = [guess for guess in best if guess.distinct >= 0.9 * finest]
-    return fine + [guess for guess in best if guess not in fine]
+    ordered = fine + [guess for guess in best if guess not in fine]
+    return sorted(ordered, key=lambda guess: guess.field.path[0] in around)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,6 +308,8 @@ def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
         ):
             continue
         if guess.present == len(sampled.records) and guess.distinct >= 0.8 * len(sampled.records):
+            if any(" " in str(value) for value in sampled.values(name)):
+                continue  # a text, such as the request line of an access log: two events may share it
             return name
     return None
 

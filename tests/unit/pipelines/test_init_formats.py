@@ -42,6 +42,7 @@ def test_init_recognises_a_format_and_what_it_writes_is_read(tmp_path, monkeypat
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout.splitlines()[-1])
     assert {source["format"] for source in found["sources"].values()} == {name}
+    assert found["sources"]["click"]["id"] != "request"
     project = check_project("retrolabel.yaml")
     for source in ("predictions", "click"):
         reader = reader_of(project, source)
