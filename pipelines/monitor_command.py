@@ -103,7 +103,7 @@ def render_monitored(monitored: Monitored) -> Iterator[str]:
     yield f"  {counts['predictions']:,} predictions" + "".join(
         f", {counts[name]:,} {name}" for name in ("unscored", "unlabelled", "immature") if counts[name]
     )
-    yield from (f"  {line}" for line in _maturity(monitored))
+    yield from (f"  {line}" for line in maturity_told(monitored))
     yield from (f"    {line}" for line in _measured(monitored.measures))
     yield from _section("calibration: mean score, and the share of positives", [
         f"{point['rows']:>10,} rows   {point['score']:.4g}   {told(point['rate'])}" for point in monitored.measures.get("calibration", ())
@@ -131,7 +131,7 @@ def render_monitored(monitored: Monitored) -> Iterator[str]:
         yield f"\n  not comparable, and left out: {', '.join(monitored.skipped)}"
 
 
-def _maturity(monitored: Monitored) -> Iterator[str]:
+def maturity_told(monitored: Monitored) -> Iterator[str]:
     """What is done about predictions whose outcome may still come."""
     measures = monitored.measures
     if not monitored.counts["immature"]:
