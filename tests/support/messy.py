@@ -198,26 +198,12 @@ def _store(folder: pathlib.Path, lines: dict[str, list[str]], random_: random.Ra
     (folder / "logs/serving/b.log.gz").write_bytes(gzip.compress("\n".join(served[half:]).encode(), mtime=0))
     (folder / "logs/clicks/c.log").write_text("\r\n".join(lines["click"]), newline="")
     random_.shuffle(lines["purchase"])
-    (folder / "logs/shop/shop.json").write_text("\n".join(lines["purchase"]))
+    (folder / "logs/shop/shop.json").write_text("\n".join(lines["purchase"]) + "\n")
 
 
 def expected_examples(logs: Logs) -> dict[str, dict]:
     """Every matured example by its key, worked out one event at a time."""
-    predictions = _first_of_each(
-        [event for event in logs.predictions if DAY <= event["event_time"] < DAY + 24 * HOUR],
-        key=lambda event: event["prediction_id"],
-        order=lambda event: (event["event_time"], _sortable(event["item"]), _sortable(event["prediction_id"]), _sortable(event["user_id"]),
-                             _sortable(event["category"]), _sortable(event["price"])),
-    )  # fmt: skip
-    clicks = _first_of_each(
-        [event for event in logs.clicks if event["kind"] == "click" and DAY <= event["event_time"] < DAY + 48 * HOUR],
-        key=lambda event: event["event_id"],
-        order=lambda event: (event["event_time"], *map(_sortable, event.values())),
-    )
-    purchases = _first_of_each(
-        [event for event in logs.purchases if DAY <= event["at"] < DAY + 72 * HOUR],
-        key=lambda event: tuple(event.items()), order=lambda event: event["at"],
-    )  # fmt: skip
+    predictions, clicks, purchases = _unique_predictions(logs), _unique_clicks(logs), _unique_purchases(logs)
     clicks.sort(key=lambda event: event["event_time"])
     ends = {
         "click": max(event["event_time"] for event in logs.clicks),
@@ -250,6 +236,75 @@ def expected_examples(logs: Logs) -> dict[str, dict]:
             "all_bought": len(by_touch["all"].get(own, [])),
         }
     return examples
+
+
+def expected_accounting(logs: Logs) -> dict[str, dict[str, int]]:
+    """What became of every event, counted one by one."""
+    day = [event for event in logs.predictions if DAY <= event["event_time"] < DAY + 24 * HOUR]
+    unique = _unique_predictions(logs)
+    kept = {event["prediction_id"]: event for event in unique}
+    examples = len(expected_examples(logs))
+    wanted = [event for event in logs.clicks if event["kind"] == "click"]
+    clicks = [event for event in wanted if DAY <= event["event_time"] < DAY + 48 * HOUR]
+    purchases = [event for event in logs.purchases if DAY <= event["at"] < DAY + 72 * HOUR]
+    first_clicks, first_purchases = _unique_clicks(logs), _unique_purchases(logs)
+    of_click = {event["event_id"]: event for event in first_clicks}
+    return {
+        "predictions": {
+            "parsed": len(logs.predictions), "filtered": 0, "out_of_range": len(logs.predictions) - len(day),
+            "duplicate": len(day) - len(unique), "conflicting": sum(event != kept[event["prediction_id"]] for event in day),
+            "unique": len(unique), "examples": examples, "immature": len(unique) - examples, "sampled_out": 0,
+        },
+        "click": {
+            "parsed": len(logs.clicks), "filtered": len(logs.clicks) - len(wanted), "out_of_range": len(wanted) - len(clicks),
+            "duplicate": len(clicks) - len(first_clicks), "conflicting": sum(event != of_click[event["event_id"]] for event in clicks),
+            "unique": len(first_clicks),
+            **_fates(first_clicks, "event_time", 24 * HOUR, [(event, event["prediction_id"]) for event in unique],
+                     lambda event: event["prediction_id"]),
+        },
+        "purchase": {
+            "parsed": len(logs.purchases), "filtered": 0, "out_of_range": len(logs.purchases) - len(purchases),
+            "duplicate": len(purchases) - len(first_purchases), "conflicting": 0, "unique": len(first_purchases),
+            **_fates(first_purchases, "at", 48 * HOUR, [(event, (event["user_id"], event["item"])) for event in unique],
+                     lambda event: (event["user_id"], event["item"])),
+        },
+    }  # fmt: skip
+
+
+def _fates(
+    outcomes: list[dict], time: str, window: datetime.timedelta, predictions: list[tuple], key
+) -> dict[str, int]:
+    """How many outcomes fall into the window of a prediction of their key, into none of it, and have none."""
+    fates = {"attributed": 0, "unattributed": 0, "orphan": 0}
+    for outcome in outcomes:
+        starts = [event["event_time"] for event, own in predictions if own == key(outcome)]
+        inside = any(start <= outcome[time] < start + window for start in starts)
+        fates["attributed" if inside else "unattributed" if starts else "orphan"] += 1
+    return fates
+
+
+def _unique_predictions(logs: Logs) -> list[dict]:
+    return _first_of_each(
+        [event for event in logs.predictions if DAY <= event["event_time"] < DAY + 24 * HOUR],
+        key=lambda event: event["prediction_id"],
+        order=lambda event: (event["event_time"], _sortable(event["item"]), _sortable(event["prediction_id"]), _sortable(event["user_id"]),
+                             _sortable(event["category"]), _sortable(event["price"])),
+    )  # fmt: skip
+
+
+def _unique_clicks(logs: Logs) -> list[dict]:
+    return _first_of_each(
+        [event for event in logs.clicks if event["kind"] == "click" and DAY <= event["event_time"] < DAY + 48 * HOUR],
+        key=lambda event: event["event_id"],
+        order=lambda event: (event["event_time"], *map(_sortable, event.values())),
+    )
+
+
+def _unique_purchases(logs: Logs) -> list[dict]:
+    return _first_of_each(
+        [event for event in logs.purchases if DAY <= event["at"] < DAY + 72 * HOUR],
+        key=lambda event: tuple(event.items()), order=lambda event: event["at"],
+    )  # fmt: skip
 
 
 def _touched(predictions: list[dict], purchases: list[dict], touch: str) -> dict[str, list[dict]]:
