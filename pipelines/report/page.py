@@ -5,13 +5,14 @@ import hashlib
 import importlib.resources
 from collections.abc import Callable
 
-from retrolabel.pipelines.report import anomalies, days, features, flow, labels, shifts, slices, verdict
+from retrolabel.pipelines.report import anomalies, days, features, flow, labels, model, shifts, slices, verdict
 from retrolabel.pipelines.report.html import Html, element, join, raw
 from retrolabel.pipelines.report.material import Material
 from retrolabel.pipelines.summary import size_of
 
 SECTIONS: tuple[tuple[str, str, Callable[[Material], Html | None]], ...] = (
     ("labels", "Labels", labels.balance),
+    ("model", "The model that served", model.section),
     ("delays", "How long outcomes take", labels.delays),
     ("shifts", "What shifted", shifts.section),
     ("anomalies", "Anomalies", anomalies.section),

@@ -132,6 +132,15 @@ def test_the_summary_of_a_build_says_how_good_the_model_was(decayed):
     assert "  model: auc 0.7456 (0.7217 to 0.7681), log_loss 0.5406 (" in ran.stdout
 
 
+def test_the_report_of_a_version_says_it_too(decayed):
+    from retrolabel.pipelines.report.material import gather
+    from retrolabel.pipelines.report.page import render
+
+    page = render(gather(decayed[0]))
+    assert "on category = mens-dress since 14 November 2026" in page
+    assert "Calibration: the share of positives by the mean score of ten bins" in page
+
+
 def test_the_file_of_a_day_is_listed_and_named_by_its_content(decayed):
     root, _ = decayed
     (part,) = [part for part in read_monitored(root).manifest.files if part.kind == "monitor"]
