@@ -30,6 +30,7 @@ COMMANDS = {
     "stats": "Compute statistics of any files.",
     "schema": "Infer, compare and update what data must be like.",
     "validate": "Check statistics against a schema, another day and serving.",
+    "skew": "Compare features as logged at serving time with those found in training.",
     "rejects": "List the lines that were rejected, with reasons.",
     "gc": "Remove what killed builds left.",
 }
