@@ -1,6 +1,6 @@
 """A small server on loopback that answers as Elasticsearch, OpenSearch or an old server without points in time does.
 
-What it does was taken from the reference of both and compared with OpenSearch 2.19 and Elasticsearch 7.10 (tests/apis/test_real_servers.py).
+What it does was taken from the reference of both, and compared by hand with OpenSearch 2.19 and Elasticsearch 7.10.
 """
 
 import base64
