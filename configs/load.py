@@ -18,6 +18,7 @@ from retrolabel.configs.model import (
     OPERATIONAL,
     Bound,
     Config,
+    Consent,
     FreshnessRule,
     Label,
     Monitor,
@@ -36,6 +37,7 @@ from retrolabel.configs.model import (
 from retrolabel.schemas.contract import Contract, Field, contract_of
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
 from retrolabel.schemas.metadata_files import schema_from, statistics_from, to_bytes
+from retrolabel.schemas.personal import KEYED
 
 PREDICTIONS = "predictions"
 RESERVED = ("split", "weight")
@@ -66,8 +68,10 @@ class Project:
     config: Config
     raw: Mapping[str, Any]
     """As written: variables of the environment are not filled in."""
+    logged: Mapping[str, Contract]
+    """The contracts of `predictions` and of each outcome, as the lines are."""
     contracts: Mapping[str, Contract]
-    """Of `predictions` and of each outcome."""
+    """What is left of them after the personal data was treated: what everything after the selection of rows knows."""
     contract_texts: Mapping[str, Any]
     """The Avro schemas themselves."""
     expected: Mapping[str, bytes]
@@ -134,17 +138,19 @@ def load_project(path: str) -> Project:
     except pydantic.ValidationError as error:
         for detail in error.errors():
             add(*_in_words(detail, filled))
-    contracts, texts = _read_contracts(filled, os.path.dirname(os.path.abspath(path)), add)
+    logged, texts = _read_contracts(filled, os.path.dirname(os.path.abspath(path)), add)
+    contracts = {name: contract.published for name, contract in logged.items()}
     expected = {}
     if config is not None:
         _check_across(config, contracts, add)
+        _check_privacy(config, logged, add)
         if config.validation:
             expected = _read_expected(config.validation, os.path.dirname(os.path.abspath(path)), add)
     if problems:
         raise ConfigError.of(path, problems)
     if config is None:
         raise ConfigError(f"{path!r} is not a config")
-    return Project(path, config, written, contracts, texts, expected, places)
+    return Project(path, config, written, logged, contracts, texts, expected, places)
 
 
 # YAML
@@ -264,7 +270,7 @@ def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
 _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy, "validation": Validation,
     "schedule": Schedule, "retention": Retention, "on_publish": OnPublish,
-    "monitor": Monitor,
+    "monitor": Monitor, "consent": Consent,
 }  # fmt: skip
 
 
@@ -545,7 +551,7 @@ def _check_monitor(config: Config, monitor: Monitor, contract: Contract | None, 
         for field in _named(names, contract, keys, add):
             if field.repeated or (field.kind in ("float", "double") and keys[1] != "slices"):
                 add(keys, f"{field.name!r} is {_kind(field)}; expected a string, an integer or a boolean")
-            elif field.pii and keys[1] != "query":
+            elif field.pii not in ("", "generalize") and keys[1] != "query":
                 add(
                     keys,
                     f"{field.name!r} is personal data by its contract ('pii'); the values of slices and groups are published",
@@ -558,6 +564,48 @@ def _check_monitor(config: Config, monitor: Monitor, contract: Contract | None, 
     for name in monitor.alerts:
         if name not in ALERTS:
             add(("monitor", "alerts", name), f"no measure is called {name!r}. {nearest_name(name, ALERTS)}")
+
+
+def _check_privacy(config: Config, logged: Mapping[str, Contract], add: Any) -> None:
+    """Personal data, and what a build needs of it: the contracts are those of the lines."""
+    treated = {name: {field.name: field for field in contract.fields if field.pii} for name, contract in logged.items()}
+    used: list[tuple[str, KeyPath, Sequence[str]]] = [(PREDICTIONS, (PREDICTIONS, "key"), config.predictions.key)]
+    for name, outcome in config.outcomes.items():
+        used += [(name, ("outcomes", name, "key"), outcome.key), (name, ("outcomes", name, "id"), outcome.id or ())]
+        theirs = outcome.prediction_key or outcome.key
+        used.append((PREDICTIONS, ("outcomes", name, "prediction_key" if outcome.prediction_key else "key"), theirs))
+        for mine, other in zip(outcome.key, theirs, strict=False):
+            ways = [treated.get(of, {}).get(field) for of, field in ((name, mine), (PREDICTIONS, other))]
+            told = [way.pii if way else "" for way in ways]
+            if told[0] != told[1]:
+                add(
+                    ("outcomes", name, "key"),
+                    f"'pii' of {mine!r} is {told[0] or 'absent'!r}, of the predictions' {other!r} {told[1] or 'absent'!r}; "
+                    "fields that are joined must be treated alike",
+                )
+    for source, keys, names in used:
+        for name in names:
+            field = treated.get(source, {}).get(name)
+            if field and field.pii not in KEYED:
+                add(
+                    keys, f"{name!r} has 'pii': {field.pii!r}; what events are told apart by may be hashed or tokenized"
+                )
+    for name, contract in logged.items():
+        keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
+        if time := treated[name].get((config.predictions if name == PREDICTIONS else config.outcomes[name]).time):
+            add(
+                (*keys, "time"),
+                f"{time.name!r} has 'pii'; the event time decides windows. Treat a second field of the same 'path' instead",
+            )
+        if not config.privacy.key and any(field.pii in KEYED for field in contract.fields):
+            add(
+                ("privacy",) if "privacy" in config.model_fields_set else (*keys, "schema"),
+                "the contract hashes or tokenizes fields; say where the key is kept: 'privacy: {key: {env: NAME}}'",
+            )
+    if config.consent:
+        for field in _named((config.consent.field,), logged.get(PREDICTIONS), ("consent", "field"), add):
+            if field.repeated or field.kind != "boolean":
+                add(("consent", "field"), f"{field.name!r} is {_kind(field)}; consent is a boolean")
 
 
 def _moment(part: Any) -> datetime.datetime | None:

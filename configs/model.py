@@ -180,6 +180,13 @@ class Sample(Section):
     """The share kept of the rows all of whose labels are false, zero or null."""
 
 
+class Consent(Section):
+    """Whose predictions may be used."""
+
+    field: str
+    """The predictions' field that says so: a boolean; null is no consent."""
+
+
 class Output(Section):
     """Where the dataset goes."""
 
@@ -192,7 +199,9 @@ class Privacy(Section):
     """What may be kept of people's data."""
 
     rejected_lines: Literal["keep", "drop"] = "keep"
-    """Whether the text of a rejected line is kept beside its place and reason."""
+    """Whether the text of a rejected line is kept beside its place and reason; never where its contract has personal data."""
+    key: Secret | None = None
+    """Of the pseudonyms that contracts ask for: `{env: NAME}`, or `{file: PATH}` relative to the config file."""
 
 
 def _as_slices(value: Any) -> Any:
@@ -383,6 +392,7 @@ class Config(Section):
     sample: Sample | None = None
     output: Output = Output()
     privacy: Privacy = Privacy()
+    consent: Consent | None = None
     slices: Annotated[tuple[Names, ...], BeforeValidator(_as_slices)] = ()
     """Columns, or groups of them, by whose values the statistics tell examples apart; boolean labels always do."""
     validation: Validation | None = None

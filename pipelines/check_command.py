@@ -33,7 +33,7 @@ def check_project(path: str) -> Project:
             problems.append(project.problem((*keys, key), problem))
         if source.where is not None:
             try:
-                check_filter(source.where, project.contracts[name])
+                check_filter(source.where, project.logged[name])
             except ConfigError as error:
                 problems.append(project.problem((*keys, "where"), str(error)))
     for name, label in project.config.labels.items():

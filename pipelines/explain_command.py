@@ -42,10 +42,11 @@ def explain(project: Project) -> list[str]:
     lines = [f"-- {config.dataset}: from {len(config.outcomes) + 1} kinds of log to {len(config.labels)} labels", "--"]
     lines += [f"-- {number}. {step}" for number, step in enumerate(_steps(project), 1)]
     for name in (PREDICTIONS, *config.outcomes):
-        source, contract = project.source(name), project.contracts[name]
-        lines += ["", f"-- Inside a block of {name}: what becomes of each parsed line (0 kept, 1 filtered, 2 out of range).",
+        source, contract = project.source(name), project.logged[name]
+        consent = config.consent.field if config.consent and name == PREDICTIONS else None
+        lines += ["", f"-- Inside a block of {name}: what becomes of each parsed line (0 kept, 1 filtered, 2 out of range, 3 without consent).",
                   "-- The range here is 2026-11-20 in UTC; a build fills in its own.",
-                  _table("block", contract), _terminated(Selection(source.where, source.time, *_EXAMPLE_DAY).sql)]  # fmt: skip
+                  _table("block", contract), _terminated(Selection(source.where, source.time, *_EXAMPLE_DAY, consent).sql)]  # fmt: skip
     predictions = project.contracts[PREDICTIONS]
     content = [field.name for field in predictions.fields]
     lines += ["", "-- Inside a shard: of predictions whose key is there more than once, the first in canonical order stays (turn 1).",
@@ -79,7 +80,7 @@ def _steps(project: Project) -> list[str]:
     steps = [
         f"Read {sources}: plain files in stretches, compressed ones whole, into blocks of whole lines.",
         "Parse each block by its contract; a line that does not fit is rejected with file, byte offset and reason.",
-        "Select the rows of the range, and arrange them by the stable hash of their key.",
+        "Select the rows of the range that have consent, treat the fields with 'pii', and arrange them by the stable hash of their key.",
     ]
     with_id = [name for name, outcome in config.outcomes.items() if outcome.id]
     if with_id:

@@ -194,8 +194,9 @@ def _files(project: Project, name: str, begin: int, end: int) -> list[Input]:
 
 def _volume_of_all(project: Project, name: str, files: Sequence[Input], begin: int) -> Volume:
     plan = source_plan(project, name, begin * _MICROS, _EVER)
+    plan = dataclasses.replace(plan, selection=dataclasses.replace(plan.selection, consent=None))
     if project.source(name).where is None:  # then nothing but the time needs to be read
-        contract = project.contracts[name]
+        contract = project.logged[name]
         only = Contract(contract.name, (contract.field(plan.selection.time),))
         plan = dataclasses.replace(plan, reader=dataclasses.replace(plan.reader, contract=only))
     growing = [file._replace(fingerprint=None) for file in files]  # logs are written to while they are looked at

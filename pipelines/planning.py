@@ -20,6 +20,7 @@ from retrolabel.configs.load import Project
 from retrolabel.configs.model import Auth, Config, Outcome, Secret
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import InputError
+from retrolabel.schemas.personal import KEYED
 from retrolabel.transforms.apis import api_of
 from retrolabel.transforms.apis.interface import Query
 from retrolabel.transforms.ask import any_reaches, slices_of
@@ -30,7 +31,9 @@ from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_b
 from retrolabel.transforms.kernels.expressions import label_type, value_when_none
 from retrolabel.transforms.kernels.monitor import MonitorRule, PolicyRule, sliceable
 from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.kernels.select import Selection
+from retrolabel.transforms.keys import KeyPlace, read_key
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
 from retrolabel.transforms.read import compression_of, fingerprint_of
 from retrolabel.transforms.storage import beam_filesystems, is_local
@@ -78,11 +81,13 @@ def plan_build(
         if name not in declared and any_reaches(queries_of(project, name, dates[name]), ranges[name][1]):
             declared[name] = ranges[name][1]
     declared = dict(sorted(declared.items()))
+    key = key_place(project)
     software = {package: version(package) for package in SOFTWARE}
     identity = {
         "config": project.recipe, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
         "inputs": [(file.source, file.name, file.size) for files in listed.values() for file in files],
         "complete_until": declared, "expected": {key: hashlib.sha256(found).hexdigest() for key, found in project.expected.items()},
+        **({"key": key.id} if key else {}),
     }  # fmt: skip
     attributions = tuple(attribution_of(project, name) for name in used)
     root = project.root
@@ -109,7 +114,8 @@ def plan_build(
             label.name for rule in attributions for label in rule.labels if pa.types.is_boolean(label.type)
         ),
         validation=_validation_rule(project),
-        manifest=_known_beforehand(project, date, software, attributions),
+        manifest=_known_beforehand(project, date, software, attributions) | {"key_id": key and key.id},
+        key=key,
         monitor=monitor_rule(project),
     ), inputs
 
@@ -157,13 +163,28 @@ def _micros(duration: datetime.timedelta) -> int:
     return duration // _MICROSECOND
 
 
+def key_place(project: Project) -> KeyPlace | None:
+    """Where the key of pseudonyms is, if a contract asks for any.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    secret = project.config.privacy.key
+    if secret is None or not any(
+        field.pii in KEYED for contract in project.logged.values() for field in contract.fields
+    ):
+        return None
+    place = Secret(file=project.resolve(secret.file)) if secret.file else secret
+    return KeyPlace(place, key_id(read_key(place)))
+
+
 def reader_of(project: Project, name: str) -> LineReader:
     """How the records of a source are read."""
     source = project.source(name)
     layout = find_format(source.format, source.options, project.directory)
     unwrap = tuple(split_path(path) for path in source.unwrap)
     keep = project.config.privacy.rejected_lines == "keep"
-    return LineReader(name, layout, project.contracts[name], source.timezone, keep, unwrap)
+    return LineReader(name, layout, project.logged[name], source.timezone, keep, unwrap)
 
 
 def source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan:
@@ -171,7 +192,8 @@ def source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan
     source, reader = project.source(name), reader_of(project, name)
     ids = source.id if isinstance(source, Outcome) else None
     keys = ("predictions",) if name == PREDICTIONS else ("outcomes", name)
-    return SourcePlan(reader, Selection(source.where, source.time, begin, end), ids or source.key,
+    consent = project.config.consent.field if project.config.consent and name == PREDICTIONS else None
+    return SourcePlan(reader, Selection(source.where, source.time, begin, end, consent), ids or source.key,
                       project.place(*keys, "where"))  # fmt: skip
 
 
@@ -196,7 +218,11 @@ def monitor_rule(project: Project) -> MonitorRule | None:
     label = config.labels[monitor.label]
     no_slice = {*config.predictions.key, *(monitor.query or ()), monitor.score, monitor.propensity}
     found = sliceable(
-        [(field.name, field.arrow_type) for field in contract.fields if field.name not in no_slice and not field.pii]
+        [
+            (field.name, field.arrow_type)
+            for field in contract.fields
+            if field.name not in no_slice and field.pii in ("", "generalize")
+        ]
     )
     chosen = found if monitor.slices == "auto" else monitor.slices
     policies = tuple(PolicyRule(name, policy.probability, policy.value) for name, policy in monitor.policies.items())
@@ -326,7 +352,7 @@ def queries_of(project: Project, name: str, dates: Sequence[datetime.date]) -> l
         if source.filter
         else ""
     )
-    time, auth = project.contracts[name].field(source.time).path, _resolved(project, source.auth)
+    time, auth = project.logged[name].field(source.time).path, _resolved(project, source.auth)
     return [
         Query(source.format, path, text, time, auth, source.retry_for.total_seconds())
         for path in expand(source.path, dates)

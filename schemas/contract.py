@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from retrolabel.schemas.errors import ConfigError
+from retrolabel.schemas.personal import KEYED, Generalization, parse_treatment
 
 Kind = Literal["string", "boolean", "int", "long", "float", "double", "timestamp"]
 """What a field holds. `timestamp` is a `long` with an Avro `timestamp-*` logical type, kept in microseconds of UTC."""
@@ -27,7 +28,7 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
 }
 
 _TIMESTAMPS = ("timestamp-millis", "timestamp-micros", "timestamp-nanos")
-_ATTRIBUTES = {"name", "type", "path", "missing", "time_unit", "doc", "default", "pii", "aliases"}
+_ATTRIBUTES = {"name", "type", "path", "missing", "time_unit", "doc", "default", "pii", "generalize", "aliases"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
 
@@ -51,12 +52,26 @@ class Field:
     """The values that an Avro enum allows; empty for other types."""
     doc: str = ""
     pii: str = ""
-    """How personal data in it is to be treated; empty if it holds none."""
+    """What becomes of the personal data in it (`Treatment`); empty if it holds none."""
+    generalize: Generalization | None = None
 
     @property
     def arrow_type(self) -> pa.DataType:
         """The Arrow type of the parsed column."""
         return pa.list_(ARROW_TYPES[self.kind]) if self.repeated else ARROW_TYPES[self.kind]
+
+    @property
+    def published(self) -> "Field | None":
+        """The field as it is after its personal data was treated; None if nothing is left."""
+        if self.pii == "drop":
+            return None
+        if self.pii in KEYED:
+            return dataclasses.replace(self, kind="string", symbols=())
+        if self.generalize:
+            kind: Any = self.generalize.kind or self.kind
+            nullable = self.nullable or self.generalize.way in ("ip", "map")
+            return dataclasses.replace(self, kind=kind, nullable=nullable, symbols=())
+        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +85,16 @@ class Contract:
     def arrow_schema(self) -> pa.Schema:
         """The Arrow schema of a parsed block, fields in the contract's order."""
         return pa.schema([pa.field(f.name, f.arrow_type, nullable=f.nullable) for f in self.fields])
+
+    @property
+    def published(self) -> "Contract":
+        """What is left of the record after the personal data in it was treated."""
+        return Contract(self.name, tuple(left for field in self.fields if (left := field.published)))
+
+    @property
+    def personal(self) -> bool:
+        """Whether the record holds personal data."""
+        return any(field.pii for field in self.fields)
 
     def field(self, name: str) -> Field:
         """The field called `name`.
@@ -136,7 +161,7 @@ def _parse_field(entry: Any, position: int) -> Field:
         raise ConfigError(f'field {name!r}: a field with \'missing\' values must be nullable: "type": ["null", …]')
     path = split_path(entry["path"]) if "path" in entry else (name,)
     return Field(name, kind, path, nullable, repeated, tuple(missing), unit, symbols, str(entry.get("doc", "")),
-                 str(entry.get("pii", "")))  # fmt: skip
+                 *parse_treatment(name, entry, kind, repeated))  # fmt: skip
 
 
 def _parse_type(name: str, declared: Any) -> tuple[Kind, bool, bool, tuple[str, ...]]:

@@ -114,6 +114,7 @@ class SourceCounts(pydantic.BaseModel):
     parsed: int = 0
     filtered: int = 0
     out_of_range: int = 0
+    no_consent: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
     duplicate: int = 0
     conflicting: int = 0
     """Of the duplicates, those whose content differs from the row that stands for them."""
@@ -132,7 +133,7 @@ def broken_identities(source: str, counts: SourceCounts) -> list[str]:
     """The identities of the accounting that do not hold, in words with numbers."""
     parts: dict[str, tuple[str, ...]] = {
         "lines": ("blank", "rejected", "parsed"),
-        "parsed": ("filtered", "out_of_range", "duplicate", "unique"),
+        "parsed": ("filtered", "out_of_range", "no_consent", "duplicate", "unique"),
         "unique": ("examples", "immature", "sampled_out")
         if source == "predictions"
         else ("attributed", "unattributed", "orphan"),
@@ -160,6 +161,8 @@ class DayManifest(AtRest):
     contracts: Mapping[str, Any]
     """The Avro schema of each source, as used."""
     software: Mapping[str, str]
+    key_id: str | None = pydantic.Field(default=None, exclude_if=lambda key: key is None)
+    """Which key made the pseudonyms, if there are any; it says nothing about the key."""
     inputs: list[InputFile]
     watermarks: Mapping[str, str | None]
     """Up to when each outcome's log is known; null if it has no line."""

@@ -95,7 +95,8 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
         if isinstance(counted, tally.BlockTally):
             blocks[counted.source, counted.name].append(counted)
             numbers = {"lines": counted.lines, "blank": counted.blank, "filtered": counted.filtered, "out_of_range": counted.out_of_range,
-                       "rejected": sum(counted.reasons.values()), "parsed": counted.filtered + counted.out_of_range + counted.kept}  # fmt: skip
+                       "rejected": sum(counted.reasons.values()), "no_consent": counted.no_consent,
+                       "parsed": counted.filtered + counted.out_of_range + counted.no_consent + counted.kept}  # fmt: skip
             accounting[counted.source].update(numbers)
             reasons[counted.source].update(counted.reasons)
             if counted.latest is not None and counted.source not in plan.complete_until:

@@ -133,7 +133,7 @@ class _LabelShard:
     def _predictions(self, streams: Mapping[str, pa.Table]) -> pa.Table:
         if PREDICTIONS in streams:
             return streams[PREDICTIONS]
-        schema = self.plan.sources[PREDICTIONS].reader.contract.arrow_schema
+        schema = self.plan.sources[PREDICTIONS].reader.contract.published.arrow_schema
         return schema.append(pa.field(HASH, pa.uint64())).empty_table()
 
 

@@ -13,6 +13,7 @@ from retrolabel.transforms import tally
 from retrolabel.transforms.exchange import Partition
 from retrolabel.transforms.kernels.arrange import arrange
 from retrolabel.transforms.kernels.lines import Block
+from retrolabel.transforms.kernels.protect import protect
 from retrolabel.transforms.kernels.select import select
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.plan import BuildPlan
@@ -23,7 +24,7 @@ REJECTS, TALLIES = "rejects", "tallies"
 
 @dataclasses.dataclass(eq=False)
 class ParseBlocks(beam.PTransform):
-    """Parses blocks, selects the rows in range, and arranges them for the shuffle; rejects and counts go aside."""
+    """Parses blocks, selects the rows in range, treats the personal data in them, and arranges them for the shuffle; rejects and counts go aside."""
 
     plan: BuildPlan
 
@@ -47,12 +48,13 @@ class _ParseBlock:
             selected = select(parsed.table, source.selection)
         except ConfigError as error:
             raise ConfigError(f"{source.place}: {error}") from None
+        kept = protect(selected.kept, source.reader.contract, self.plan.key.read() if self.plan.key else b"")
         counted = count_block(block, parsed.lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,
-                              selected.kept.num_rows, selected.latest)  # fmt: skip
+                              kept.num_rows, selected.no_consent, selected.latest)  # fmt: skip
         progress.add("reading", lines=parsed.lines, rejected=parsed.rejects.num_rows)
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted))]
-        if selected.kept.num_rows:
-            results.append(Partition(block.source, arrange(selected.kept, source.hash_by)))
+        if kept.num_rows:
+            results.append(Partition(block.source, arrange(kept, source.hash_by)))
         if parsed.rejects.num_rows:
             rejects = arrange(parsed.rejects, ("path", "offset"))
             results.append(beam.pvalue.TaggedOutput(REJECTS, Partition(REJECTS, rejects)))
@@ -67,6 +69,7 @@ def count_block(
     filtered: int,
     out_of_range: int,
     kept: int,
+    no_consent: int,
     latest: int | None,
 ) -> tally.BlockTally:
     """Counts what became of a block's lines, with the first rejected line of each reason as its example."""
@@ -80,6 +83,6 @@ def count_block(
         first = pc.index(reason_column, reason).as_py()
         examples.append((reason, rejects.column("offset")[first].as_py(), rejects.column("detail")[first].as_py()))
     return tally.BlockTally(
-        block.source, block.path, lines, blank, reasons, filtered, out_of_range, kept, latest,
+        block.source, block.path, lines, blank, reasons, filtered, out_of_range, kept, no_consent, latest,
         block.raw_offset, block.raw_bytes, block.crc32c, block.damaged, examples,
     )  # fmt: skip

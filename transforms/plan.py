@@ -12,6 +12,7 @@ from retrolabel.transforms.kernels.examples import ExampleRule
 from retrolabel.transforms.kernels.monitor import MonitorRule
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
+from retrolabel.transforms.keys import KeyPlace
 
 PREDICTIONS = "predictions"
 """The name of the source of predictions, beside the names of the outcomes."""
@@ -113,6 +114,8 @@ class BuildPlan:
     validation: ValidationRule | None
     manifest: Mapping[str, Any]
     """What the manifest says that is known before the build."""
+    key: KeyPlace | None = None
+    """Of the pseudonyms, if contracts ask for any."""
     monitor: MonitorRule | None = None
     """How the model is measured, if it is."""
 

@@ -4,7 +4,7 @@ import msgspec
 
 
 class BlockTally(msgspec.Struct, tag="block", frozen=True):
-    """Of one block: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + kept`."""
+    """Of one block: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + no_consent + kept`."""
 
     source: str
     name: str
@@ -15,6 +15,7 @@ class BlockTally(msgspec.Struct, tag="block", frozen=True):
     filtered: int
     out_of_range: int
     kept: int
+    no_consent: int
     latest: int | None
     """The latest event time, in microseconds of UTC."""
     raw_offset: int

@@ -58,7 +58,7 @@ class LineReader:
     contract: Contract
     timezone: str = "UTC"
     keep_lines: bool = True
-    """Whether rejects keep the text of their record."""
+    """Whether rejects keep the text of their record; of a record with personal data they never do."""
     unwrap: tuple[Path, ...] = ()
     """Where the application's own JSON stands, outermost first: an object, or a string that holds one."""
     _learned: dict[int, Kinds] = dataclasses.field(default_factory=dict, compare=False, repr=False)
@@ -159,11 +159,18 @@ class LineReader:
                 pa.array([block.path] * len(ordered), pa.string()),
                 pa.array([offset for offset, _, _, _ in ordered], pa.int64()),
                 pa.array([str(reason) for _, reason, _, _ in ordered], pa.string()),
-                pa.array([detail for _, _, detail, _ in ordered], pa.string()),
-                pa.array([line if self.keep_lines else None for _, _, _, line in ordered], pa.binary()),
+                pa.array([self._detail(reason, detail) for _, reason, detail, _ in ordered], pa.string()),
+                pa.array(
+                    [line if self.keep_lines and not self.contract.personal else None for _, _, _, line in ordered],
+                    pa.binary(),
+                ),
             ],
             schema=REJECTS,
         )
+
+    def _detail(self, reason: Reason, detail: str) -> str:
+        """What may be told: of a record with personal data, what the log says of itself may not."""
+        return "" if self.contract.personal and reason is Reason.FAILURE_TAG else detail
 
     # One record
 

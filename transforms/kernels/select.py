@@ -11,16 +11,17 @@ from retrolabel.schemas.errors import ConfigError
 from retrolabel.transforms.kernels.engine import connection
 from retrolabel.transforms.kernels.expressions import quoted
 
-KEPT, FILTERED, OUT_OF_RANGE = 0, 1, 2
+KEPT, FILTERED, OUT_OF_RANGE, NO_CONSENT = 0, 1, 2, 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Selected:
-    """`parsed = filtered + out_of_range + kept`."""
+    """`parsed = filtered + out_of_range + no_consent + kept`."""
 
     kept: pa.Table
     filtered: int
     out_of_range: int
+    no_consent: int
     latest: int | None
     """The latest event time of all parsed rows, whether kept or not: how far the log reaches. Microseconds of UTC."""
 
@@ -37,15 +38,18 @@ class Selection:
     """The first moment in range, in microseconds of UTC."""
     end: int
     """The first moment after it."""
+    consent: str | None = None
+    """The field that says whether a row may be used."""
 
     @property
     def sql(self) -> str:
-        """The query over `block` that says of each row whether it is kept (0), filtered (1) or out of range (2)."""
+        """The query over `block` that says of each row whether it is kept (0), filtered (1), out of range (2) or without consent (3)."""
         filtered = f"WHEN NOT coalesce(({self.where}), false) THEN {FILTERED}\n            " if self.where else ""
+        refused = f"WHEN {quoted(self.consent)} IS NOT TRUE THEN {NO_CONSENT}\n            " if self.consent else ""
         moment = f"epoch_us({quoted(self.time)})"
         return (
             f"SELECT CASE {filtered}WHEN {moment} < {self.begin} OR {moment} >= {self.end} THEN {OUT_OF_RANGE}\n"
-            f"            ELSE {KEPT} END::UTINYINT AS fate\nFROM block"
+            f"            {refused}ELSE {KEPT} END::UTINYINT AS fate\nFROM block"
         )
 
 
@@ -56,12 +60,12 @@ def select(block: pa.Table, selection: Selection) -> Selected:
         ConfigError: the filter fails on a value that stands in the block.
     """
     if not block.num_rows:
-        return Selected(block, 0, 0, None)
+        return Selected(block, 0, 0, 0, None)
     times = block.column(selection.time).cast(pa.int64())
     earliest, latest = pc.min_max(times).values()
     earliest, latest = earliest.as_py(), latest.as_py()
-    if selection.where is None and selection.begin <= earliest and latest < selection.end:
-        return Selected(block, 0, 0, latest)
+    if selection.where is None and selection.consent is None and selection.begin <= earliest and latest < selection.end:
+        return Selected(block, 0, 0, 0, latest)
     engine = connection()
     engine.register("block", block)
     try:
@@ -72,6 +76,7 @@ def select(block: pa.Table, selection: Selection) -> Selected:
         ) from None
     finally:
         engine.unregister("block")
-    counts = np.bincount(fates, minlength=3)
+    counts = np.bincount(fates, minlength=4)
     kept = block if counts[KEPT] == block.num_rows else block.filter(pa.array(fates == KEPT))
-    return Selected(kept, int(counts[FILTERED]), int(counts[OUT_OF_RANGE]), latest)
+    filtered, out_of_range, no_consent = (int(count) for count in counts[FILTERED:])
+    return Selected(kept, filtered, out_of_range, no_consent, latest)
