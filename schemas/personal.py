@@ -68,7 +68,7 @@ def parse_treatment(name: str, entry: dict[str, Any], kind: str, repeated: bool)
     if (pii == "generalize") != (rule is not None):
         raise ConfigError(f"field {name!r}: 'generalize' and \"pii\": \"generalize\" go together, as in "
                           '"pii": "generalize", "generalize": {"bin": 10}')  # fmt: skip
-    return pii, None if rule is None else _parse_generalization(name, rule, kind, repeated)
+    return str(pii), None if rule is None else _parse_generalization(name, rule, kind, repeated)
 
 
 def _parse_generalization(name: str, rule: Any, kind: str, repeated: bool) -> Generalization:
