@@ -17,6 +17,7 @@ import yaml
 from retrolabel.configs.model import (
     OPERATIONAL,
     Bound,
+    Card,
     Config,
     Consent,
     FreshnessRule,
@@ -270,7 +271,7 @@ def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
 _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy, "validation": Validation,
     "schedule": Schedule, "retention": Retention, "on_publish": OnPublish,
-    "monitor": Monitor, "consent": Consent,
+    "monitor": Monitor, "consent": Consent, "card": Card,
 }  # fmt: skip
 
 

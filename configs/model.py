@@ -187,6 +187,18 @@ class Consent(Section):
     """The predictions' field that says so: a boolean; null is no consent."""
 
 
+class Card(Section):
+    """What the data card of a version says that nobody can tell from the data."""
+
+    description: str | None = None
+    purpose: str | None = None
+    """What the dataset was made for."""
+    license: str | None = None
+    """Its name or URL."""
+    creator: str | None = None
+    url: str | None = None
+
+
 class Output(Section):
     """Where the dataset goes."""
 
@@ -393,6 +405,7 @@ class Config(Section):
     output: Output = Output()
     privacy: Privacy = Privacy()
     consent: Consent | None = None
+    card: Card = Card()
     slices: Annotated[tuple[Names, ...], BeforeValidator(_as_slices)] = ()
     """Columns, or groups of them, by whose values the statistics tell examples apart; boolean labels always do."""
     validation: Validation | None = None

@@ -27,6 +27,7 @@ COMMANDS = {
     "report": "Write a report of a version: one file of HTML, to be read offline.",
     "trend": "Show what changed over the days of a dataset, and since when.",
     "versions": "List the versions of a dataset.",
+    "card": "Print the data card of a version: sources, purpose, fields, files (Croissant).",
     "stats": "Compute statistics of any files.",
     "schema": "Infer, compare and update what data must be like.",
     "validate": "Check statistics against a schema, another day and serving.",

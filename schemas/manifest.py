@@ -133,7 +133,7 @@ def broken_identities(source: str, counts: SourceCounts) -> list[str]:
     """The identities of the accounting that do not hold, in words with numbers."""
     parts: dict[str, tuple[str, ...]] = {
         "lines": ("blank", "rejected", "parsed"),
-        "parsed": ("filtered", "out_of_range", "no_consent", "duplicate", "unique"),
+        "parsed": ("filtered", "out_of_range", *(("no_consent",) if counts.no_consent else ()), "duplicate", "unique"),
         "unique": ("examples", "immature", "sampled_out")
         if source == "predictions"
         else ("attributed", "unattributed", "orphan"),

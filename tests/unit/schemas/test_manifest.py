@@ -89,6 +89,11 @@ def test_counts_that_add_up_break_nothing():
             {"duplicate": 19},
             ["parsed 95 is not filtered 5 + out_of_range 10 + duplicate 19 + unique 60"],
         ),
+        (
+            "predictions",
+            {"no_consent": 2},
+            ["parsed 95 is not filtered 5 + out_of_range 10 + no_consent 2 + duplicate 20 + unique 60"],
+        ),
         ("predictions", {"immature": None}, ["unique 60 is not examples 50 + immature 0 + sampled_out 3"]),
         ("click", {"orphan": 1005}, ["unique 60 is not attributed 40 + unattributed 15 + orphan 1,005"]),
         ("click", {"reasons": {}}, ["rejected 4 is not the sum of its reasons, 0"]),
