@@ -625,6 +625,9 @@ def _named(names: Sequence[str], contract: Contract | None, keys: KeyPath, add: 
         try:
             yield contract.field(name)
         except KeyError:
+            if name in contract.dropped:
+                add(keys, f"{name!r} is personal data that the contract drops ('pii')")
+                continue
             add(
                 keys,
                 f"the contract has no field {name!r}. {nearest_name(name, [field.name for field in contract.fields])}",

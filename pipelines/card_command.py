@@ -15,8 +15,8 @@ from retrolabel.transforms.plan import PREDICTIONS
 
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 
-_CROISSANT = ("citeAs", "column", "extract", "field", "fileObject", "fileProperty", "fileSet", "format", "includes", "isLiveDataset", "jsonPath",
-              "key", "md5", "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "separator", "source", "subField",
+_CROISSANT = ("citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet", "format", "includes", "isLiveDataset", "jsonPath",
+              "key", "md5", "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
               "transform")  # fmt: skip
 _CONTEXT = {
     "@language": "en", "@vocab": "https://schema.org/", "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
@@ -113,8 +113,8 @@ def _distribution(manifests: Sequence[DayManifest]) -> Iterator[dict[str, Any]]:
         yield {"@type": "cr:FileObject", "@id": part.path, "name": part.path.rpartition("/")[2], "contentUrl": part.path,
                "contentSize": f"{part.bytes} B", "encodingFormat": encoding, "sha256": part.sha256}  # fmt: skip
     for split, paths in sorted(splits.items()):
-        yield {"@type": "cr:FileSet", "@id": f"files-{split}", "name": f"files-{split}", "containedIn": [{"@id": path} for path in paths],
-               "encodingFormat": _ENCODINGS[paths[0].rpartition(".")[2]], "includes": f"*.{paths[0].rpartition('.')[2]}"}  # fmt: skip
+        yield {"@type": "cr:FileSet", "@id": f"files-{split}", "name": f"files-{split}", "includes": paths,
+               "encodingFormat": _ENCODINGS[paths[0].rpartition(".")[2]]}  # fmt: skip
 
 
 def _record_set(split: str, manifest: DayManifest, fields: Mapping[str, Field]) -> dict[str, Any]:

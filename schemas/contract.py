@@ -80,6 +80,8 @@ class Contract:
 
     name: str
     fields: tuple[Field, ...]
+    dropped: tuple[str, ...] = ()
+    """Names of fields of which nothing was left, because they are personal data."""
 
     @property
     def arrow_schema(self) -> pa.Schema:
@@ -89,7 +91,8 @@ class Contract:
     @property
     def published(self) -> "Contract":
         """What is left of the record after the personal data in it was treated."""
-        return Contract(self.name, tuple(left for field in self.fields if (left := field.published)))
+        left = {field.name: field.published for field in self.fields}
+        return Contract(self.name, tuple(filter(None, left.values())), tuple(name for name in left if not left[name]))
 
     @property
     def personal(self) -> bool:

@@ -47,7 +47,7 @@ def test_a_card_tells_files_fields_sensitivity_purpose_and_sources(tmp_path, mon
     assert len(files) >= 2
     for file in files:
         assert hashlib.sha256((root / file["contentUrl"]).read_bytes()).hexdigest() == file["sha256"]
-    assert sorted(one["@id"] for found in sets.values() for one in found["containedIn"]) == sorted(
+    assert sorted(path for found in sets.values() for path in found["includes"]) == sorted(
         file["@id"] for file in files
     )
     assert {one["name"] for one in card["recordSet"]} == {"train", "test"}

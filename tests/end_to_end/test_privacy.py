@@ -314,7 +314,7 @@ def test_a_missing_or_short_key_is_told_without_it(tmp_path, monkeypatch, value,
         ("shop.yaml", "privacy: {key: {env: SHOP_KEY}}", "", "say where the key is kept"),
         ("shop.yaml", "{env: SHOP_KEY}", KEY, "a secret must not stand in a config"),
         ("shop.yaml", "field: consented", "field: user", "consent is a boolean"),
-        ("shop.yaml", "slices: [city]", "slices: [staff_note]", "no field 'staff_note'"),
+        ("shop.yaml", "slices: [city]", "slices: [staff_note]", "is personal data that the contract drops"),
     ],
 )
 def test_a_wrong_treatment_is_found_by_check(tmp_path, file, old, new, told):
