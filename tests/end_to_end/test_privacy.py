@@ -203,6 +203,8 @@ def test_what_a_build_says_holds_nothing_personal(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "3 rejected" in done.stdout
     assert_clear_of_people(done.stdout + done.stderr)
+    assert list((tmp_path / "datasets").rglob("*.html")), "the report is looked at too"
+    assert_clear_of_people(texts_below(tmp_path / "datasets"))
     for more in (["rejects"], ["show"], ["versions"]):
         told = subprocess.run(
             [sys.executable, "-m", "retrolabel", *more, "datasets/shop"], capture_output=True, text=True, cwd=tmp_path
