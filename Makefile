@@ -58,14 +58,16 @@ test-stores: .venv/.emulators link  ## Logs and datasets on S3, Google Cloud Sto
 	@$(PY) -m pytest -m stores tests/stores $(ARGS)
 
 .PHONY: test-integrations
-test-integrations: .venv/.dev link  ## Test hooks and adapters with the real packages of others, which this installs
-	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[integrations]'
+test-integrations: .venv/.integrations link  ## Hooks and adapters with the real packages of others; see `make schedulers`
+	@test ! -x build/airflow/bin/python || build/airflow/bin/pip --quiet --disable-pip-version-check install --no-deps .
+	@$(PY) -m pytest -m integrations tests/integrations $(ARGS)
+
+.PHONY: schedulers
+schedulers: $(PY)  ## Bring Airflow, Kubeflow and TFX for `make test-integrations`: environments of their own, 4 GB
 	@test -x build/kubeflow/bin/python || { $(PY) -m venv build/kubeflow && build/kubeflow/bin/pip --quiet install 'kfp==2.17.*'; }
 	@test -x build/airflow/bin/python || { $(PY) -m venv build/airflow && build/airflow/bin/pip --quiet install 'apache-airflow==3.3.*'; }
 	@test -x build/tfx/bin/python || { $(PY) -m venv build/tfx && build/tfx/bin/pip --quiet install 'tensorflow-cpu==2.21.*' 'absl-py<2' && \
 	    build/tfx/bin/pip --quiet install --no-deps 'tfx==1.21.*' 'ml-pipelines-sdk==1.21.*' tensorflow-metadata googleapis-common-protos; }
-	@build/airflow/bin/pip --quiet --disable-pip-version-check install --no-deps .
-	@$(PY) -m pytest -m integrations tests/integrations $(ARGS)
 
 .PHONY: bench
 bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)
@@ -103,7 +105,7 @@ clean:  ## Remove everything that these commands made here, except datasets
 help:  ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	     /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	     /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	     /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # How the environment comes to be. The stamps make a second call free until a file that decides the install changes.
 
@@ -138,6 +140,11 @@ $(PY):
 .venv/.emulators: .venv/.dev
 	@echo "Installing clients and emulators of object stores into .venv" >&2
 	@$(PIP_INSTALL) $(EDITABLE) '.[dev,emulators]'
+	@touch $@
+
+.venv/.integrations: .venv/.dev
+	@echo "Installing PyIceberg, Luigi, Celery and others into .venv" >&2
+	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[dev,integrations]'
 	@touch $@
 
 # Always after one of the stamps: it needs the setuptools that they install.

@@ -31,7 +31,7 @@ exit $code
 
 pytestmark = [
     pytest.mark.integrations,
-    pytest.mark.skipif(not PYTHON.exists(), reason="needs Airflow in build/airflow: make test-integrations"),
+    pytest.mark.skipif(not PYTHON.exists(), reason="needs Airflow in build/airflow: make schedulers"),
 ]
 
 

@@ -54,7 +54,7 @@ print(components.load_component_from_file(sys.argv[1]).component_spec.name)
 """
 
 
-@pytest.mark.skipif(not KUBEFLOW.exists(), reason="needs kfp in build/kubeflow: make test-integrations")
+@pytest.mark.skipif(not KUBEFLOW.exists(), reason="needs kfp in build/kubeflow: make schedulers")
 def test_kubeflows_compiler_makes_the_same_pipeline(config, tmp_path):
     text = printed("kubeflow", config, "--image", "shop/retrolabel:1", "--config-in-image", "/app/shop.yaml")
     ours, theirs = tmp_path / "ours.yaml", tmp_path / "theirs.yaml"

@@ -16,7 +16,7 @@ PYTHON = Path(__file__).parents[2] / "build/tfx/bin/python"
 
 pytestmark = [
     pytest.mark.integrations,
-    pytest.mark.skipif(not PYTHON.exists(), reason="needs TFX in build/tfx: make test-integrations"),
+    pytest.mark.skipif(not PYTHON.exists(), reason="needs TFX in build/tfx: make schedulers"),
 ]
 
 READ = """
