@@ -109,7 +109,7 @@ def lines_of(data: bytes) -> Lines:
 def _around(text: bytes) -> _Around | None:
     try:
         return _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

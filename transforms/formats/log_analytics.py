@@ -63,7 +63,7 @@ def _names(table: bytes) -> list[bytes]:
     """The names of a table's columns, as JSON has them before values."""
     try:
         return [f"{json.dumps(column.name)}:".encode() for column in _decoder.decode(table).columns]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
 
 

@@ -86,7 +86,8 @@ class Spread:
         ranks = np.asarray(shares) * reached[-1]
         places = np.minimum(np.searchsorted(reached, ranks * (1 + 1e-12)), len(reached) - 1)
         before = np.where(places > 0, reached[places - 1], 0.0)
-        inside = np.clip((ranks - before) / np.maximum(reached[places] - before, 1e-300), 0, 1)
+        mass = reached[places] - before
+        inside = np.where(mass > 0, np.clip((ranks - before) / np.where(mass > 0, mass, 1.0), 0, 1), 0.0)
         lows, highs = np.maximum(self.lows[places], least), np.minimum(self.highs[places], greatest)
         found: Numbers = np.where(lows == highs, lows, lows + (highs - lows) * inside)
         return found
