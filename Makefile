@@ -90,7 +90,7 @@ dist: .venv/.dev  ## Build the source distribution and, from it, the wheel
 lock: .venv/.dev  ## Resolve every dependency afresh into constraints.txt (run it with Python 3.11 on Linux)
 	@rm -rf build/lock
 	@$(PY) -m venv build/lock
-	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[dev]'
+	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[dev,gcp,iceberg,integrations,emulators]'
 	@{ sed -n '/^#/p' constraints.txt; \
 	   build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip; } >build/constraints.txt
 	@mv build/constraints.txt constraints.txt
