@@ -60,7 +60,7 @@ class Shop:
         return {
             name: data
             for name, data in self.google.content("shop-data", "datasets/").items()
-            if "/reports/" not in name
+            if "/_reports/" not in name
         }
 
 

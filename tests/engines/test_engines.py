@@ -106,7 +106,7 @@ def digests(shop: pathlib.Path) -> dict[str, str]:
     return {
         str(path.relative_to(dataset)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in dataset.rglob("*")
-        if path.is_file() and not {"_tmp", "reports"} & set(path.relative_to(dataset).parts)
+        if path.is_file() and not {"_tmp", "_reports"} & set(path.relative_to(dataset).parts)
     }
 
 
