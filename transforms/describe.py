@@ -30,6 +30,7 @@ from retrolabel.transforms.kernels.table_statistics import (
     put_together,
 )
 from retrolabel.transforms.kernels.validation import Controls, validate
+from retrolabel.transforms.parcel import receive
 from retrolabel.transforms.plan import BuildPlan
 from retrolabel.transforms.storage import join, write_once
 
@@ -51,7 +52,7 @@ class Description:
 
 def merged_statistics(plan: BuildPlan, parts: Iterable[tally.PartTally]) -> Sliced:
     """The statistics of all examples, of each split and of each slice, from those of the part files in their order."""
-    found = put_together((decode(part.statistics) for part in parts if part.statistics), plan.sliced_labels)
+    found = put_together((decode(receive(part.statistics)) for part in parts if part.statistics), plan.sliced_labels)
     if not plan.examples.split:
         return {ALL_EXAMPLES: NO_STATISTICS, **found}
     splits = {name: found.pop(name, NO_STATISTICS) for name in map(of_split, plan.examples.split.names)}

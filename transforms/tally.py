@@ -52,7 +52,7 @@ class PartTally(msgspec.Struct, tag="part", frozen=True):
     size: int
     sha256: str
     statistics: bytes
-    """Of its rows and their slices, encoded; empty for rejects."""
+    """Of its rows and their slices, encoded and made into a parcel; empty for rejects."""
 
 
 class DelayTally(msgspec.Struct, tag="delay", frozen=True):

@@ -14,6 +14,7 @@ from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced,
 from retrolabel.transforms.kernels.table_statistics import encode as encode_statistics
 from retrolabel.transforms.label import Part
 from retrolabel.transforms.parallel import ParallelDo
+from retrolabel.transforms.parcel import send
 from retrolabel.transforms.parts import encode
 from retrolabel.transforms.plan import BuildPlan
 from retrolabel.transforms.progress import progress
@@ -77,7 +78,7 @@ class _WritePart:
         path = f"{self.plan.folder}/{part.split or part.kind}/{name}"
         write_once(join(self.plan.root, path), data)
         progress.add("writing", written=part.table.num_rows, parts=1)
-        statistics = b"" if rejects else encode_statistics(self._statistics(part))
+        statistics = b"" if rejects else send(encode_statistics(self._statistics(part)), self.plan.spill)
         yield tally.encode(
             tally.PartTally(part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, statistics)
         )

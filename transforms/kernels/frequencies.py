@@ -124,11 +124,22 @@ def together(all_of: Sequence[Frequencies]) -> Frequencies:
             counts if counts is not None else NONE.counts,
             weights,
             sum(one.error for one in all_of),
-            np.unique(np.concatenate([one.hashes for one in all_of]))[:COUNTED],
+            _smallest(np.concatenate([one.hashes for one in all_of])),
             sum(one.octets for one in all_of),
             sum(one.invalid for one in all_of),
         )
     )
+
+
+def _smallest(hashes: Hashes) -> Hashes:
+    """The `COUNTED` smallest different ones, ascending; of many only the smallest are put in order."""
+    most = 4 * COUNTED
+    while most < len(hashes):
+        found: Hashes = np.unique(np.partition(hashes, most)[:most])
+        if len(found) >= COUNTED:
+            return found[:COUNTED]
+        most *= 4
+    return np.unique(hashes)[:COUNTED]
 
 
 def _most_frequent(
