@@ -38,7 +38,7 @@ from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan
 from retrolabel.transforms.read import compression_of, fingerprint_of
 from retrolabel.transforms.storage import beam_filesystems, is_local
 
-SHARD_BYTES = 64 * 2**20
+SHARD_BYTES = 128 * 2**20
 """Text whose rows one shard should hold: two shards a core stay below a few hundred megabytes (measured: ARCHITECTURE.md)."""
 
 COMPRESSION_RATIO = 8
