@@ -15,11 +15,13 @@ import pydantic
 import yaml
 
 from retrolabel.configs.model import (
+    CONSENT,
     OPERATIONAL,
     Bound,
     Card,
     Config,
     Consent,
+    ConsentLog,
     FreshnessRule,
     Label,
     Monitor,
@@ -70,7 +72,7 @@ class Project:
     raw: Mapping[str, Any]
     """As written: variables of the environment are not filled in."""
     logged: Mapping[str, Contract]
-    """The contracts of `predictions` and of each outcome, as the lines are."""
+    """The contract of each source, as the lines are."""
     contracts: Mapping[str, Contract]
     """What is left of them after the personal data was treated: what everything after the selection of rows knows."""
     contract_texts: Mapping[str, Any]
@@ -94,9 +96,25 @@ class Project:
         """The folder to which relative paths in the config are relative."""
         return os.path.dirname(os.path.abspath(self.path))
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all sources: predictions, outcomes, and the log of consent if there is one."""
+        return (PREDICTIONS, *self.config.outcomes, *((CONSENT,) if consent_log(self.config) else ()))
+
     def source(self, name: str) -> Source:
-        """The predictions, or an outcome by its name."""
-        return self.config.predictions if name == PREDICTIONS else self.config.outcomes[name]
+        """The predictions, the log of consent, or an outcome by its name."""
+        log = consent_log(self.config)
+        return (
+            self.config.predictions
+            if name == PREDICTIONS
+            else log
+            if name == CONSENT and log
+            else self.config.outcomes[name]
+        )
+
+    def keys(self, name: str) -> KeyPath:
+        """Where a source stands in the config."""
+        return _keys_of(name, self.config)
 
     def place(self, *keys: str | int) -> str:
         """Where a key stands, or the nearest one around it, for a message."""
@@ -110,6 +128,17 @@ class Project:
     def resolve(self, path: str) -> str:
         """A path of the config as the file systems take it."""
         return path if "://" in path or os.path.isabs(path) else os.path.join(self.directory, path)
+
+
+def consent_log(config: Config) -> ConsentLog | None:
+    """The log of consent, if the config has one."""
+    return config.consent.log if config.consent else None
+
+
+def _keys_of(name: str, config: Config) -> KeyPath:
+    if name == CONSENT and consent_log(config):
+        return (CONSENT, "log")
+    return (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
 
 
 def load_project(path: str) -> Project:
@@ -278,6 +307,8 @@ _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
 def _section_of(keys: KeyPath) -> type[pydantic.BaseModel]:
     if keys and keys[0] in ("outcomes", "labels") and len(keys) >= 2:
         return Outcome if keys[0] == "outcomes" else Label
+    if keys[:2] == (CONSENT, "log"):
+        return ConsentLog
     if keys and keys[0] == "freshness":
         return FreshnessRule
     if len(keys) >= 3 and keys[:2] in (("monitor", "policies"), ("monitor", "alerts")):
@@ -348,6 +379,8 @@ def _read_contracts(filled: Any, directory: str, add: Any) -> tuple[dict[str, Co
     sources = {PREDICTIONS: (filled.get(PREDICTIONS), (PREDICTIONS,))} | {
         name: (of, ("outcomes", name)) for name, of in outcomes.items()
     }
+    if isinstance(filled.get(CONSENT), dict) and "log" in filled[CONSENT]:
+        sources[CONSENT] = (filled[CONSENT]["log"], (CONSENT, "log"))
     for name, (source, keys) in sources.items():
         if not isinstance(source, dict) or not isinstance(source.get("schema"), str):
             continue
@@ -402,7 +435,9 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
                     (*keys, "id"),
                     f"{field.name!r} is {_kind(field)}; an id is a string, an integer, a boolean or a timestamp",
                 )
-        _check_join(name, outcome, contracts, add)
+        _check_join(outcome, contracts.get(name), contracts.get(PREDICTIONS), keys, add)
+    if log := consent_log(config):
+        _check_consent_log(config, log, contracts, add)
     for name, label in config.labels.items():
         if label.outcome not in config.outcomes:
             add(
@@ -451,7 +486,7 @@ def _check_source(source: Source, contract: Contract | None, keys: KeyPath, add:
                 (*keys, "key"),
                 f"{field.name!r} may be null by its contract; make its type plain: a prediction without key cannot be joined",
             )
-    for field in _named((source.time,), contract, (*keys, "time"), add):
+    for field in _named((source.time,) if source.time else (), contract, (*keys, "time"), add):
         if field.kind != "timestamp":
             add(
                 (*keys, "time"),
@@ -464,30 +499,63 @@ def _check_source(source: Source, contract: Contract | None, keys: KeyPath, add:
             )
 
 
-def _check_join(name: str, outcome: Outcome, contracts: Mapping[str, Contract], add: Any) -> None:
-    theirs = outcome.prediction_key or outcome.key
-    place: KeyPath = ("outcomes", name, "prediction_key" if outcome.prediction_key else "key")
-    if len(theirs) != len(outcome.key):
+def _check_join(
+    source: Outcome | ConsentLog, own: Contract | None, predictions: Contract | None, keys: KeyPath, add: Any
+) -> None:
+    """Whether a source's key can equal the predictions' fields that it is joined with."""
+    theirs = source.prediction_key or source.key
+    place: KeyPath = (*keys, "prediction_key" if source.prediction_key else "key")
+    if len(theirs) != len(source.key):
         add(
             place,
-            f"'key' has {len(outcome.key)} fields and 'prediction_key' {len(theirs)}; they are matched one by one",
+            f"'key' has {len(source.key)} fields and 'prediction_key' {len(theirs)}; they are matched one by one",
         )
         return
-    if outcome.prediction_key is None and PREDICTIONS in contracts:
-        known = {field.name for field in contracts[PREDICTIONS].fields}
+    if source.prediction_key is None and predictions:
+        known = {field.name for field in predictions.fields}
         if absent := [field for field in theirs if field not in known]:
             add(
                 place,
                 f"the predictions have no field {absent[0]!r}; name theirs under 'prediction_key'. {nearest_name(absent[0], known)}",
             )
             return
-    fields = list(_named(theirs, contracts.get(PREDICTIONS), place, add))
-    for mine, other in zip(_named(outcome.key, contracts.get(name), place, lambda *_: None), fields, strict=False):
+    fields = list(_named(theirs, predictions, place, add))
+    for mine, other in zip(_named(source.key, own, place, lambda *_: None), fields, strict=False):
         if _family(mine) != _family(other):
             add(
                 place,
                 f"{mine.name!r} is {_kind(mine)}, but the predictions' {other.name!r} is {_kind(other)}; they can never be equal",
             )
+
+
+def _check_consent_log(config: Config, log: ConsentLog, contracts: Mapping[str, Contract], add: Any) -> None:
+    keys, contract = _keys_of(CONSENT, config), contracts.get(CONSENT)
+    if CONSENT in config.outcomes:
+        add(("outcomes", CONSENT), f"an outcome cannot be called {CONSENT!r} beside a log of consent")
+    _check_source(log, contract, keys, add)
+    _check_join(log, contract, contracts.get(PREDICTIONS), keys, add)
+    for field in _named((log.state,), contract, (*keys, "state"), add):
+        if field.repeated or field.kind not in ("boolean", "string"):
+            add((*keys, "state"), f"{field.name!r} is {_kind(field)}; a decision is a boolean or a text")
+        elif (field.kind == "string") != bool(log.granted):
+            told = (
+                "a text; list under 'granted' which of its values mean consent"
+                if field.kind == "string"
+                else "a boolean; true is consent"
+            )
+            add((*keys, "granted" if log.granted else "state"), f"{field.name!r} is {told}")
+    dated = any("{" in path for path in log.path)
+    if log.holds == "changes":
+        if not log.time:
+            add(
+                keys,
+                "the key 'time' is missing: a log of changes says when each was; only 'holds: snapshots' can do without",
+            )
+        if dated and not log.since:
+            add((*keys, "path"), "a log of changes is read from its beginning on, which files of single days do not tell: give its first day, "
+                "'since: 2024-01-31'; if each file holds the decisions of everybody, 'holds: snapshots'")  # fmt: skip
+    elif log.since:
+        add((*keys, "since"), "is for 'holds: changes'; of snapshots those of the build's day are read")
 
 
 def _check_slices(config: Config, contract: Contract | None, add: Any) -> None:
@@ -571,29 +639,34 @@ def _check_privacy(config: Config, logged: Mapping[str, Contract], add: Any) -> 
     """Personal data, and what a build needs of it: the contracts are those of the lines."""
     treated = {name: {field.name: field for field in contract.fields if field.pii} for name, contract in logged.items()}
     used: list[tuple[str, KeyPath, Sequence[str]]] = [(PREDICTIONS, (PREDICTIONS, "key"), config.predictions.key)]
-    for name, outcome in config.outcomes.items():
-        used += [(name, ("outcomes", name, "key"), outcome.key), (name, ("outcomes", name, "id"), outcome.id or ())]
-        theirs = outcome.prediction_key or outcome.key
-        used.append((PREDICTIONS, ("outcomes", name, "prediction_key" if outcome.prediction_key else "key"), theirs))
-        for mine, other in zip(outcome.key, theirs, strict=False):
+    log = consent_log(config)
+    joined: dict[str, Outcome | ConsentLog] = {**config.outcomes, **({CONSENT: log} if log else {})}
+    for name, source in joined.items():
+        keys = _keys_of(name, config)
+        used.append((name, (*keys, "key"), source.key))
+        if isinstance(source, Outcome):
+            used.append((name, (*keys, "id"), source.id or ()))
+        theirs = source.prediction_key or source.key
+        used.append((PREDICTIONS, (*keys, "prediction_key" if source.prediction_key else "key"), theirs))
+        for mine, other in zip(source.key, theirs, strict=False):
             ways = [treated.get(of, {}).get(field) for of, field in ((name, mine), (PREDICTIONS, other))]
             told = [way.pii if way else "" for way in ways]
             if told[0] != told[1]:
                 add(
-                    ("outcomes", name, "key"),
+                    (*keys, "key"),
                     f"'pii' of {mine!r} is {told[0] or 'absent'!r}, of the predictions' {other!r} {told[1] or 'absent'!r}; "
                     "fields that are joined must be treated alike",
                 )
-    for source, keys, names in used:
+    for of, keys, names in used:
         for name in names:
-            field = treated.get(source, {}).get(name)
+            field = treated.get(of, {}).get(name)
             if field and field.pii not in KEYED:
                 add(
                     keys, f"{name!r} has 'pii': {field.pii!r}; what events are told apart by may be hashed or tokenized"
                 )
     for name, contract in logged.items():
-        keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
-        if time := treated[name].get((config.predictions if name == PREDICTIONS else config.outcomes[name]).time):
+        keys = _keys_of(name, config)
+        if time := treated[name].get((config.predictions if name == PREDICTIONS else joined[name]).time):
             add(
                 (*keys, "time"),
                 f"{time.name!r} has 'pii'; the event time decides windows. Treat a second field of the same 'path' instead",
@@ -603,7 +676,9 @@ def _check_privacy(config: Config, logged: Mapping[str, Contract], add: Any) -> 
                 ("privacy",) if "privacy" in config.model_fields_set else (*keys, "schema"),
                 "the contract hashes or tokenizes fields; say where the key is kept: 'privacy: {key: {env: NAME}}'",
             )
-    if config.consent:
+    if log and (state := treated.get(CONSENT, {}).get(log.state)):
+        add((*_keys_of(CONSENT, config), "state"), f"{state.name!r} has 'pii'; what was decided must be read as it is")
+    if config.consent and config.consent.field:
         for field in _named((config.consent.field,), logged.get(PREDICTIONS), ("consent", "field"), add):
             if field.repeated or field.kind != "boolean":
                 add(("consent", "field"), f"{field.name!r} is {_kind(field)}; consent is a boolean")

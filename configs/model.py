@@ -17,6 +17,9 @@ Attribution = Literal["all", "last", "first"]
 - `first`: the earliest one (first touch).
 """
 
+CONSENT = "consent"
+"""The name of the log of consent, beside the predictions and the outcomes."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)")
 _MICROSECONDS = {
     "us": 1,
@@ -180,11 +183,41 @@ class Sample(Section):
     """The share kept of the rows all of whose labels are false, zero or null."""
 
 
+class ConsentLog(Source):
+    """A log of what people decided about the use of their data, or snapshots of it."""
+
+    time: str = ""
+    """The field with the moment of a decision; snapshots may lack it, and then hold for every event."""
+    max_rejected: float = Field(default=0.0, ge=0, le=1)
+    """As of every source; by default none, because a line that cannot be read may be a withdrawal."""
+    state: str
+    """The field with the decision: a boolean, or a text."""
+    granted: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """The texts of `state` that mean consent; all others, and null, mean none."""
+    holds: Literal["changes", "snapshots"] = "changes"
+    """What the files hold: each decision once, or each the decisions of everybody; `{date}` then expands for the day of the build alone and
+    the days of the windows."""
+    since: datetime.date | None = None
+    """The first day of a log of changes: so far back `{date}` and `{hour}` expand."""
+    prediction_key: Names | None = None
+    """The predictions' fields that `key` equals, in the same order; default: fields of the same names."""
+    undecided: Literal["drop", "keep"] = "drop"
+    """What becomes of the predictions of people who had decided nothing yet."""
+
+
 class Consent(Section):
     """Whose predictions may be used."""
 
-    field: str
+    field: str | None = None
     """The predictions' field that says so: a boolean; null is no consent."""
+    log: ConsentLog | None = None
+    """The log that says so: a prediction is used if consent was given when it was made, and not withdrawn before its last window closed."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> "Consent":
+        if (self.field is None) == (self.log is None):
+            raise ValueError("give either 'field', a boolean of the predictions, or 'log', a log of consent")
+        return self
 
 
 class Card(Section):

@@ -9,13 +9,15 @@ import dataclasses
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
+from retrolabel.configs.model import CONSENT
 from retrolabel.transforms.commit import CommitVersion, Watermarks
+from retrolabel.transforms.consent import KeepConsented
 from retrolabel.transforms.exchange import Partition
 from retrolabel.transforms.label import LabelByOtherKey, LabelExamples
 from retrolabel.transforms.metrics import CountMetrics
 from retrolabel.transforms.monitor import RANKED, MeasureRanking
 from retrolabel.transforms.parse import REJECTS, TALLIES, ParseBlocks
-from retrolabel.transforms.plan import BuildPlan, Input
+from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input
 from retrolabel.transforms.read import ReadBlocks
 from retrolabel.transforms.unique import UniqueOutcomes
 from retrolabel.transforms.write import WriteParts, WriteRejects
@@ -37,22 +39,25 @@ class BuildDataset(beam.PTransform):
         # A line that cannot be read costs one line, never the build.
         parsed = blocks | "Parse" >> ParseBlocks(plan)
         tallies = [parsed[TALLIES]]
+        rows: PCollection[Partition] = parsed.rows
+        streams: list[PCollection[Partition]] = []
+        # What people decided about their data is asked before anything is made of it.
+        if plan.consent:
+            of_people, rows = _parted(rows, "Consent", (PREDICTIONS, CONSENT))
+            consented = of_people | "KeepConsented" >> KeepConsented(plan, plan.consent)
+            streams.append(consented.consented)
+            tallies.append(consented[TALLIES])
         # Logs are delivered at least once: an event is its id, wherever its key would send it.
-        streams: tuple[PCollection[Partition], ...] = (parsed.rows,)
         if plan.ids:
-            with_id = parsed.rows | "WithId" >> beam.Filter(lambda rows: rows.stream in plan.ids).with_output_types(
-                Partition
-            )
-            others = parsed.rows | "WithoutId" >> beam.Filter(
-                lambda rows: rows.stream not in plan.ids
-            ).with_output_types(Partition)
+            with_id, rows = _parted(rows, "Id", tuple(plan.ids))
             once = with_id | "UniqueOutcomes" >> UniqueOutcomes(plan)
-            streams = (others, once.unique)
+            streams.append(once.unique)
             tallies.append(once[TALLIES])
+        streams.append(rows)
         # Outcomes that join by another key than the predictions' own are attributed there first; their labels join by the own key.
         partial = []
         for key in sorted({rule.prediction_key for rule in plan.attributions(direct=False)}):
-            found = streams | f"LabelBy_{'_'.join(key)}" >> LabelByOtherKey(plan, key)
+            found = tuple(streams) | f"LabelBy_{'_'.join(key)}" >> LabelByOtherKey(plan, key)
             partial.append(found.labels)
             tallies.append(found[TALLIES])
         # No outcome yet is no negative: a label needs to know how far the outcome logs reach.
@@ -67,3 +72,13 @@ class BuildDataset(beam.PTransform):
             (*tallies, labelled[TALLIES], written, rejected) | "Tallies" >> beam.Flatten() | "Metrics" >> CountMetrics()
         )
         return everything | "Commit" >> CommitVersion(plan)
+
+
+def _parted(
+    rows: PCollection[Partition], name: str, streams: tuple[str, ...]
+) -> tuple[PCollection[Partition], PCollection[Partition]]:
+    """The partitions of some streams, and the others."""
+    return (
+        rows | f"With{name}" >> beam.Filter(lambda part: part.stream in streams).with_output_types(Partition),
+        rows | f"Without{name}" >> beam.Filter(lambda part: part.stream not in streams).with_output_types(Partition),
+    )

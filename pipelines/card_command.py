@@ -96,9 +96,8 @@ def card_of(record: VersionRecord, manifests: Sequence[DayManifest], published: 
 
 def _told(source: str, manifest: DayManifest) -> str:
     """What one source is, and how much of it was used on the newest day."""
-    section = (
-        manifest.config.get(PREDICTIONS) if source == PREDICTIONS else manifest.config.get("outcomes", {}).get(source)
-    )
+    config = manifest.config
+    section = config.get("outcomes", {}).get(source) or config.get(source, {}).get("log") or config.get(source)
     counts, files = manifest.accounting[source], sum(file.source == source for file in manifest.inputs)
     return (f"{source}: a log of format {(section or {}).get('format', 'unknown')}, on {manifest.date} {counts.lines:,} lines in {files:,} files, "
             f"{counts.rejected:,} rejected, {counts.no_consent:,} without consent, {counts.unique:,} unique events")  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from retrolabel.configs.load import PREDICTIONS, Project, load_project, nearest_name
-from retrolabel.configs.model import Source
+from retrolabel.configs.model import ConsentLog, Source
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
 from retrolabel.transforms.apis import APIS, api_of
@@ -26,9 +26,8 @@ def check_project(path: str) -> Project:
     """
     project = load_project(path)
     problems: list[Problem] = []
-    for name in (PREDICTIONS, *project.config.outcomes):
-        keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
-        source = project.source(name)
+    for name in project.sources:
+        keys, source = project.keys(name), project.source(name)
         for key, problem in (*_format_problems(source, project.directory), *_store_problems(source)):
             problems.append(project.problem((*keys, key), problem))
         if source.where is not None:
@@ -79,6 +78,8 @@ def _store_problems(source: Source) -> Iterator[tuple[str, str]]:
     asked = [api_of(source.format, path) is not None for path in source.path]
     if any(asked) and not all(asked):
         yield "path", "names files and a log store; make them two sources"
+    if any(asked) and isinstance(source, ConsentLog) and not source.since:
+        yield "path", "a log store is asked for all changes from the first on: give its day, 'since: 2024-01-31'"
     if not any(asked):
         for key in ("filter", "auth"):
             if getattr(source, key) is not None:
@@ -96,11 +97,10 @@ def _check_files(project: Project, date: datetime.date) -> None:
 
     problems = []
     for name, dates in dates_of(project, date).items():
-        keys = (PREDICTIONS,) if name == PREDICTIONS else ("outcomes", name)
         try:
             list(list_inputs(project, name, dates))
         except InputError as error:
-            problems.append(project.problem((*keys, "path"), str(error)))
+            problems.append(project.problem((*project.keys(name), "path"), str(error)))
     if problems:
         raise ConfigError.of(project.path, problems)
 
@@ -141,5 +141,5 @@ def command(config: str, date: datetime.date | None, as_json: bool) -> None:
     checked = project.config
     labels = ", ".join(checked.labels)
     click.echo(
-        f"{os.path.basename(config)} is valid: dataset {checked.dataset}, {1 + len(checked.outcomes)} sources, labels {labels}"
+        f"{os.path.basename(config)} is valid: dataset {checked.dataset}, {len(project.sources)} sources, labels {labels}"
     )

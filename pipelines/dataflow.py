@@ -68,8 +68,7 @@ def check_paths(project: Project, options: PipelineOptions) -> None:
         ConfigError: some are of this machine.
     """
     config = project.config
-    paths: list[tuple[tuple[str, ...], str]] = [(("predictions", "path"), path) for path in config.predictions.path]
-    paths += [(("outcomes", name, "path"), path) for name, outcome in config.outcomes.items() for path in outcome.path]
+    paths = [((*project.keys(name), "path"), path) for name in project.sources for path in project.source(name).path]
     paths.append((("output", "path"), config.output.path))
     local = [
         f"{project.place(*keys)}: {path!r} is on this machine"

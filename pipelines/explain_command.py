@@ -6,11 +6,13 @@ import click
 import pyarrow as pa
 
 from retrolabel.configs.load import Project
+from retrolabel.configs.model import CONSENT
 from retrolabel.pipelines.check_command import check_project
-from retrolabel.pipelines.planning import attribution_of
+from retrolabel.pipelines.planning import attribution_of, consent_rule
 from retrolabel.schemas.contract import Contract
 from retrolabel.transforms.kernels.arrange import HASH, duplicates_sql
 from retrolabel.transforms.kernels.attribution import ROW, attribution_sql
+from retrolabel.transforms.kernels.consent import DECIDED, GRANTED, consent_sql
 from retrolabel.transforms.kernels.expressions import quoted
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS
@@ -39,15 +41,16 @@ def command(config: str) -> None:
 def explain(project: Project) -> list[str]:
     """The text of `retrolabel explain`, as SQL with comments."""
     config = project.config
-    lines = [f"-- {config.dataset}: from {len(config.outcomes) + 1} kinds of log to {len(config.labels)} labels", "--"]
+    lines = [f"-- {config.dataset}: from {len(project.sources)} kinds of log to {len(config.labels)} labels", "--"]
     lines += [f"-- {number}. {step}" for number, step in enumerate(_steps(project), 1)]
-    for name in (PREDICTIONS, *config.outcomes):
+    for name in project.sources:
         source, contract = project.source(name), project.logged[name]
         consent = config.consent.field if config.consent and name == PREDICTIONS else None
         lines += ["", f"-- Inside a block of {name}: what becomes of each parsed line (0 kept, 1 filtered, 2 out of range, 3 without consent).",
                   "-- The range here is 2026-11-20 in UTC; a build fills in its own.",
                   _table("block", contract), _terminated(Selection(source.where, source.time, *_EXAMPLE_DAY, consent).sql)]  # fmt: skip
     predictions = project.contracts[PREDICTIONS]
+    lines += _consent(project)
     content = [field.name for field in predictions.fields]
     lines += ["", "-- Inside a shard: of predictions whose key is there more than once, the first in canonical order stays (turn 1).",
               _table("suspects", predictions, f"{HASH} UBIGINT", "__row BIGINT"),
@@ -67,6 +70,24 @@ def explain(project: Project) -> list[str]:
     return lines
 
 
+def _consent(project: Project) -> list[str]:
+    rule = consent_rule(project.config)
+    if rule is None:
+        return []
+    statements = consent_sql(rule)
+    made, decided = (
+        ", ".join(f"{quoted(name)} {_SQL_TYPES[contract.field(name).arrow_type]}" for name in names)
+        for contract, names in (
+            (project.contracts[PREDICTIONS], rule.prediction_key),
+            (project.contracts[CONSENT], rule.key),
+        )
+    )
+    return ["", "-- Inside a shard of people: what becomes of each prediction (0 kept, 1 undecided, 2 refused, 3 withdrawn before its last window closed).",
+            f"CREATE OR REPLACE TABLE prediction (__row BIGINT, __us BIGINT, {made});",
+            f"CREATE OR REPLACE TABLE decision ({decided}, {DECIDED} BIGINT, {GRANTED} BOOLEAN);",
+            *map(_terminated, (statements.prepare, statements.fates, statements.known))]  # fmt: skip
+
+
 def _micros(date: datetime.date) -> int:
     return round(datetime.datetime.combine(date, datetime.time(), datetime.UTC).timestamp()) * 1_000_000
 
@@ -76,12 +97,17 @@ _EXAMPLE_DAY = (_micros(datetime.date(2026, 11, 20)), _micros(datetime.date(2026
 
 def _steps(project: Project) -> list[str]:
     config = project.config
-    sources = ", ".join(f"{name} ({project.source(name).format})" for name in (PREDICTIONS, *config.outcomes))
+    sources = ", ".join(f"{name} ({project.source(name).format})" for name in project.sources)
     steps = [
         f"Read {sources}: plain files in stretches, compressed ones whole, into blocks of whole lines.",
         "Parse each block by its contract; a line that does not fit is rejected with file, byte offset and reason.",
         "Select the rows of the range that have consent, treat the fields with 'pii', and arrange them by the stable hash of their key.",
     ]
+    if rule := consent_rule(config):
+        steps.append(
+            f"Shuffle the predictions and what people decided by {', '.join(rule.prediction_key)}; keep the predictions with consent when "
+            "they were made, and not withdrawn before their last window closed."
+        )
     with_id = [name for name, outcome in config.outcomes.items() if outcome.id]
     if with_id:
         steps.append(f"Shuffle {', '.join(with_id)} by id; of equal ids keep the first.")

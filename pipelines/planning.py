@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 
-from retrolabel.configs.load import Project
-from retrolabel.configs.model import Auth, Config, Outcome, Secret
+from retrolabel.configs.load import Project, consent_log
+from retrolabel.configs.model import CONSENT, Auth, Config, Outcome, Secret
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.personal import KEYED
@@ -27,6 +27,7 @@ from retrolabel.transforms.ask import any_reaches, slices_of
 from retrolabel.transforms.copies import without_copies
 from retrolabel.transforms.formats import find_format
 from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
+from retrolabel.transforms.kernels.consent import ALWAYS, ConsentRule
 from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_bounds
 from retrolabel.transforms.kernels.expressions import label_type, value_when_none
 from retrolabel.transforms.kernels.monitor import MonitorRule, PolicyRule, sliceable
@@ -98,13 +99,13 @@ def plan_build(
         build=hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16],
         spill=spill_folder(root) if in_process else None,
         shards=shards_for(inputs),
-        sources={name: source_plan(project, name, *ranges[name]) for name in (PREDICTIONS, *used)},
+        sources={name: source_plan(project, name, *ranges[name]) for name in project.sources},
         examples=_example_rule(config, attributions, begin, end),
         label_order=tuple(config.labels),
         prediction_order=_prediction_order(project, attributions),
         ids={name: ids for name in used if (ids := config.outcomes[name].id)},
         complete_until=declared,
-        max_rejected={name: project.source(name).max_rejected for name in (PREDICTIONS, *used)},
+        max_rejected={name: project.source(name).max_rejected for name in project.sources},
         copies=tuple(copy for _, copies in parted.values() for copy in copies),
         output_format=config.output.format,
         keep_days=config.retention.days,
@@ -117,6 +118,7 @@ def plan_build(
         manifest=_known_beforehand(project, date, software, attributions) | {"key_id": key and key.id},
         key=key,
         monitor=monitor_rule(project),
+        consent=consent_rule(project.config),
     ), inputs
 
 
@@ -127,12 +129,22 @@ def ranges_of(config: Config, date: datetime.date) -> dict[str, tuple[int, int]]
     for name in config.outcomes:
         windows = [_micros(label.window) for label in config.labels.values() if label.outcome == name]
         ranges[name] = (begin, end + max(windows, default=0))
+    if log := consent_log(config):  # a decision holds until the next one, however old it is
+        ranges[CONSENT] = (ALWAYS, end + longest_window(config) if log.time else end)
     return ranges
+
+
+def longest_window(config: Config) -> int:
+    """Microseconds from a prediction to the close of its last window."""
+    return max(_micros(label.window) for label in config.labels.values())
 
 
 def dates_of(project: Project, date: datetime.date) -> dict[str, list[datetime.date]]:
     """The days whose files each source is read from."""
-    return {name: days_between(*times, project.config.timezone) for name, times in times_of(project, date).items()}
+    dates = {name: days_between(*times, project.config.timezone) for name, times in times_of(project, date).items()}
+    if (log := consent_log(project.config)) and not log.time:  # nothing in a snapshot of another day says that it is
+        dates[CONSENT] = [date]
+    return dates
 
 
 def times_of(project: Project, date: datetime.date) -> dict[str, tuple[int, int]]:
@@ -140,8 +152,16 @@ def times_of(project: Project, date: datetime.date) -> dict[str, tuple[int, int]
     times = {}
     for name, (begin, end) in ranges_of(project.config, date).items():
         around = _micros(project.source(name).lookaround)
+        if name == CONSENT:
+            begin = _first_decision(project.config, date)
         times[name] = begin - around, end + around
     return times
+
+
+def _first_decision(config: Config, date: datetime.date) -> int:
+    """From when on the log of consent is read: from its beginning, of snapshots those of the day."""
+    log = consent_log(config)
+    return day_bounds(log.since if log and log.since else date, zoneinfo.ZoneInfo(config.timezone))[0]
 
 
 def shards_for(inputs: Sequence[Input]) -> int:
@@ -190,11 +210,25 @@ def reader_of(project: Project, name: str) -> LineReader:
 def source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan:
     """How the blocks of a source are read, for events from a moment up to another, in microseconds of UTC."""
     source, reader = project.source(name), reader_of(project, name)
-    ids = source.id if isinstance(source, Outcome) else None
-    keys = ("predictions",) if name == PREDICTIONS else ("outcomes", name)
-    consent = project.config.consent.field if project.config.consent and name == PREDICTIONS else None
-    return SourcePlan(reader, Selection(source.where, source.time, begin, end, consent), ids or source.key,
-                      project.place(*keys, "where"))  # fmt: skip
+    first, consent = source.key, None
+    if isinstance(source, Outcome) and source.id:
+        first = source.id
+    elif name == PREDICTIONS and project.config.consent:
+        consent, rule = project.config.consent.field, consent_rule(project.config)
+        first = rule.prediction_key if rule else first
+    return SourcePlan(reader, Selection(source.where, source.time, begin, end, consent), first,
+                      project.place(*project.keys(name), "where"))  # fmt: skip
+
+
+def consent_rule(config: Config) -> ConsentRule | None:
+    """How the log of consent is matched with predictions, if there is one."""
+    log = consent_log(config)
+    if log is None:
+        return None
+    return ConsentRule(
+        key=log.key, prediction_key=log.prediction_key or log.key, time=log.time, state=log.state, granted=log.granted,
+        keep_undecided=log.undecided == "keep", prediction_time=config.predictions.time, window=longest_window(config),
+    )  # fmt: skip
 
 
 def attribution_of(project: Project, name: str) -> AttributionRule:
@@ -352,7 +386,8 @@ def queries_of(project: Project, name: str, dates: Sequence[datetime.date]) -> l
         if source.filter
         else ""
     )
-    time, auth = project.logged[name].field(source.time).path, _resolved(project, source.auth)
+    time = project.logged[name].field(source.time).path if source.time else ()
+    auth = _resolved(project, source.auth)
     return [
         Query(source.format, path, text, time, auth, source.retry_for.total_seconds())
         for path in expand(source.path, dates)

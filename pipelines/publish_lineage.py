@@ -7,7 +7,7 @@ import zoneinfo
 from typing import Any
 
 from retrolabel import __version__
-from retrolabel.configs.load import PREDICTIONS, Project
+from retrolabel.configs.load import Project
 from retrolabel.pipelines.notify import from_environment, identity_of, post
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
@@ -61,7 +61,7 @@ def event_of(
             "namespace": lineage.namespace, "name": record.dataset,
             "facets": {"jobType": _facet("JobTypeJobFacet", "2-0-4", processingType="BATCH", integration="RETROLABEL", jobType="DATASET")},
         },
-        "inputs": [_input(project, name, manifest) for name in (PREDICTIONS, *project.config.outcomes)],
+        "inputs": [_input(project, name, manifest) for name in project.sources],
         "outputs": [{
             **_named(project.root),
             "facets": {

@@ -135,6 +135,8 @@ def _flow(name: str, counts: SourceCounts) -> Iterator[str]:
     conflicts = f", {counts.conflicting:,} of the duplicates conflicting" if counts.conflicting else ""
     yield f"parsed = {second}{conflicts}"
     yield f"unique = {_numbers(counts, ends)}"
+    if counts.undecided or counts.refused or counts.withdrawn:
+        yield f"no consent = {_numbers(counts, ('undecided', 'refused', 'withdrawn'))} before the last window closed"
 
 
 def _numbers(counts: SourceCounts, names: tuple[str, ...]) -> str:

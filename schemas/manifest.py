@@ -115,6 +115,12 @@ class SourceCounts(pydantic.BaseModel):
     filtered: int = 0
     out_of_range: int = 0
     no_consent: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
+    undecided: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
+    """Of those without consent by a log: their person had decided nothing yet."""
+    refused: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
+    """Their person's last decision was not consent."""
+    withdrawn: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
+    """Consent was withdrawn before their last window closed."""
     duplicate: int = 0
     conflicting: int = 0
     """Of the duplicates, those whose content differs from the row that stands for them."""
@@ -144,6 +150,10 @@ def broken_identities(source: str, counts: SourceCounts) -> list[str]:
         if getattr(counts, whole) != sum(values):
             told = " + ".join(f"{name} {value:,}" for name, value in zip(names, values, strict=True))
             broken.append(f"{whole} {getattr(counts, whole):,} is not {told}")
+    decided = {name: getattr(counts, name) for name in ("undecided", "refused", "withdrawn")}
+    if any(decided.values()) and sum(decided.values()) != counts.no_consent:
+        told = " + ".join(f"{name} {value:,}" for name, value in decided.items())
+        broken.append(f"no_consent {counts.no_consent:,} is not {told}")
     if sum(counts.reasons.values()) != counts.rejected:
         broken.append(f"rejected {counts.rejected:,} is not the sum of its reasons, {sum(counts.reasons.values()):,}")
     return broken

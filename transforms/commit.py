@@ -9,6 +9,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from retrolabel.configs.model import CONSENT
 from retrolabel.schemas.errors import AnomalyError, InputError, ValidationError, printable
 from retrolabel.schemas.manifest import (
     DayManifest,
@@ -113,7 +114,10 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
             [*plan.copies, *(_input_file(source, name, found) for (source, name), found in blocks.items())],
             key=lambda file: (file.source, file.path),
         ),
-        watermarks={name: _iso(latest.get(name)) for name in sorted(plan.sources) if name != PREDICTIONS},
+        watermarks={
+            rule.outcome: _iso(latest.get(rule.outcome))
+            for rule in sorted(plan.examples.attributions, key=lambda rule: rule.outcome)
+        },
         accounting={name: _counts(name, accounting[name], reasons[name]) for name in sorted(plan.sources)},
         rejected_examples=_rejected_examples(blocks),
         splits={split: _split(plan, split, statistics) for split in _split_names(plan)},
@@ -184,6 +188,11 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
         problems.extend(
             f"{source}: rows are missing or counted twice: {broken}" for broken in broken_identities(source, counts)
         )
+    problems.extend(
+        f"{CONSENT}: {file.path} is damaged ({file.damaged}): what is missing may be withdrawals"
+        for file in manifest.inputs
+        if plan.consent and file.source == CONSENT and file.damaged
+    )
     for label, found in manifest.delays.items():
         waited = sum(arrived + left for _, arrived, left in found["bins"])
         if waited != manifest.accounting[PREDICTIONS].unique:

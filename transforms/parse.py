@@ -8,10 +8,12 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retrolabel.configs.model import CONSENT
 from retrolabel.schemas.errors import ConfigError
 from retrolabel.transforms import tally
 from retrolabel.transforms.exchange import Partition
 from retrolabel.transforms.kernels.arrange import arrange
+from retrolabel.transforms.kernels.consent import decisions_of
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.protect import protect
 from retrolabel.transforms.kernels.select import select
@@ -49,6 +51,8 @@ class _ParseBlock:
         except ConfigError as error:
             raise ConfigError(f"{source.place}: {error}") from None
         kept = protect(selected.kept, source.reader.contract, self.plan.key.read() if self.plan.key else b"")
+        if self.plan.consent and block.source == CONSENT:
+            kept = decisions_of(kept, self.plan.consent)
         counted = count_block(block, parsed.lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,
                               kept.num_rows, selected.no_consent, selected.latest)  # fmt: skip
         progress.add("reading", lines=parsed.lines, rejected=parsed.rejects.num_rows)

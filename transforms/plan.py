@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from retrolabel.schemas.manifest import InputFile
 from retrolabel.transforms.apis.interface import Query
 from retrolabel.transforms.kernels.attribution import AttributionRule
+from retrolabel.transforms.kernels.consent import ConsentRule
 from retrolabel.transforms.kernels.examples import ExampleRule
 from retrolabel.transforms.kernels.monitor import MonitorRule
 from retrolabel.transforms.kernels.parse import LineReader
@@ -57,7 +58,7 @@ class SourcePlan:
     reader: LineReader
     selection: Selection
     hash_by: tuple[str, ...]
-    """The fields whose hash says where a row goes first: an outcome's id, else the join key."""
+    """The fields whose hash says where a row goes first: an outcome's id, the person of a prediction whose consent is asked, else the join key."""
     place: str
     """Of the filter in the config, for errors."""
 
@@ -118,6 +119,8 @@ class BuildPlan:
     """Of the pseudonyms, if contracts ask for any."""
     monitor: MonitorRule | None = None
     """How the model is measured, if it is."""
+    consent: ConsentRule | None = None
+    """How the log of consent is matched with predictions, if there is one."""
 
     @property
     def folder(self) -> str:

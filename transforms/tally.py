@@ -33,6 +33,10 @@ class SourceTally(msgspec.Struct, tag="source", frozen=True):
     duplicate: int = 0
     conflicting: int = 0
     unique: int = 0
+    no_consent: int = 0
+    undecided: int = 0
+    refused: int = 0
+    withdrawn: int = 0
     examples: int = 0
     immature: int = 0
     sampled_out: int = 0

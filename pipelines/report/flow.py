@@ -102,7 +102,10 @@ def _stages(counts: SourceCounts) -> list[tuple[str, int, Mapping[str, int]]]:
 
 def _left(counts: SourceCounts, names: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     for name in names:
-        if left := getattr(counts, name):
+        decided = [why for why in ("undecided", "refused", "withdrawn") if getattr(counts, why)]
+        if name == "no_consent" and decided:
+            yield from ((f"no consent: {why}", getattr(counts, why)) for why in decided)
+        elif left := getattr(counts, name):
             yield name.replace("_", " "), left
 
 

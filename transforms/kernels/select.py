@@ -33,7 +33,7 @@ class Selection:
     where: str | None
     """The source's filter."""
     time: str
-    """Its event-time field."""
+    """Its event-time field; empty if all its rows are in range."""
     begin: int
     """The first moment in range, in microseconds of UTC."""
     end: int
@@ -47,8 +47,9 @@ class Selection:
         filtered = f"WHEN NOT coalesce(({self.where}), false) THEN {FILTERED}\n            " if self.where else ""
         refused = f"WHEN {quoted(self.consent)} IS NOT TRUE THEN {NO_CONSENT}\n            " if self.consent else ""
         moment = f"epoch_us({quoted(self.time)})"
+        away = f"{moment} < {self.begin} OR {moment} >= {self.end}" if self.time else "false"
         return (
-            f"SELECT CASE {filtered}WHEN {moment} < {self.begin} OR {moment} >= {self.end} THEN {OUT_OF_RANGE}\n"
+            f"SELECT CASE {filtered}WHEN {away} THEN {OUT_OF_RANGE}\n"
             f"            {refused}ELSE {KEPT} END::UTINYINT AS fate\nFROM block"
         )
 
@@ -61,10 +62,11 @@ def select(block: pa.Table, selection: Selection) -> Selected:
     """
     if not block.num_rows:
         return Selected(block, 0, 0, 0, None)
-    times = block.column(selection.time).cast(pa.int64())
-    earliest, latest = pc.min_max(times).values()
-    earliest, latest = earliest.as_py(), latest.as_py()
-    if selection.where is None and selection.consent is None and selection.begin <= earliest and latest < selection.end:
+    earliest, latest = selection.begin, None
+    if selection.time:
+        earliest, latest = (end.as_py() for end in pc.min_max(block.column(selection.time).cast(pa.int64())).values())
+    in_range = selection.begin <= earliest and (latest is None or latest < selection.end)
+    if selection.where is None and selection.consent is None and in_range:
         return Selected(block, 0, 0, 0, latest)
     engine = connection()
     engine.register("block", block)
