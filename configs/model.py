@@ -246,7 +246,9 @@ class Privacy(Section):
     rejected_lines: Literal["keep", "drop"] = "keep"
     """Whether the text of a rejected line is kept beside its place and reason; never where its contract has personal data."""
     key: Secret | None = None
-    """Of the pseudonyms that contracts ask for: `{env: NAME}`, or `{file: PATH}` relative to the config file."""
+    """Of the pseudonyms that contracts ask for, and of receipts: `{env: NAME}`, or `{file: PATH}` relative to the config file."""
+    former_keys: tuple[Secret, ...] = ()
+    """Keys that `key` has taken the place of: people who were forgotten under them stay forgotten."""
 
 
 def _as_slices(value: Any) -> Any:

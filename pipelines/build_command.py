@@ -6,6 +6,7 @@ import datetime
 import errno
 import json
 import logging
+import math
 import re
 import shutil
 import signal
@@ -36,6 +37,8 @@ from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.publish import Published
 from retrolabel.transforms.read import stretches_of
+from retrolabel.transforms.receipts import receipt_ids
+from retrolabel.transforms.sweep import sweep
 from retrolabel.transforms.unchanged import is_unchanged
 
 WORKER_MEMORY = "4GB"
@@ -88,8 +91,16 @@ def build_day(
         plan = dataclasses.replace(plan, at_least=_predictions_before(plan, head))
     progress.reset()
     progress.add("reading", total_bytes=sum(file.size for file in inputs), all_shards=plan.shards)
-    with _cleared(plan), _told_plainly():
-        run_pipeline(plan, inputs, runner)
+    try:
+        with _cleared(plan), _told_plainly():
+            run_pipeline(plan, inputs, runner)
+    except RetrolabelError:
+        if receipt_ids(plan.root) == plan.receipts:
+            raise
+        # Whatever failed, what was read of somebody who was forgotten meanwhile must go, and nothing else.
+        sweep(plan.root, math.inf)
+        click.echo(f"{date}: somebody was forgotten while this was built; it is built again without them", err=True)
+        return build_day(project, date, complete_until, runner, may_shrink=may_shrink)
     published, manifest = _what_was_published(plan, head.version if head else 0)
     report = leave_report(plan.root, read_version(plan.root, published.version))
     return Built(published, manifest, plan.root, time.monotonic() - started, report)
@@ -142,7 +153,7 @@ def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayMan
             f"the runner reported success, but {plan.root!r} has no version with {plan.date}: look at the runner's log"
         )
     for number in range(head.version, before, -1):  # builds of other days may have published since
-        if (record := read_version(plan.root, number)).date == plan.date.isoformat():
+        if (record := read_version(plan.root, number)).date == plan.date.isoformat() and record.receipt is None:
             head = record
             break
     manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])

@@ -33,6 +33,7 @@ COMMANDS = {
     "validate": "Check statistics against a schema, another day and serving.",
     "skew": "Compare features as logged at serving time with those found in training.",
     "rejects": "List the lines that were rejected, with reasons.",
+    "forget": "Erase people from every version, and keep them out of later ones.",
     "gc": "Remove what killed builds left.",
 }
 """Each subcommand, in the order in which a user meets them; its module is `<name>_command` and calls it `command`."""

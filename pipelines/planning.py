@@ -1,5 +1,6 @@
 """From a config and a date to the plan of a build: which files, which ranges, how many shards."""
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -9,7 +10,7 @@ import re
 import tempfile
 import uuid
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -17,10 +18,11 @@ import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 
 from retrolabel.configs.load import Project, consent_log
-from retrolabel.configs.model import CONSENT, Auth, Config, Outcome, Secret
+from retrolabel.configs.model import CONSENT, Auth, Config, ConsentLog, Outcome, Privacy, Secret
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.personal import KEYED
+from retrolabel.schemas.receipt import Receipt
 from retrolabel.transforms.apis import api_of
 from retrolabel.transforms.apis.interface import Query
 from retrolabel.transforms.ask import any_reaches, slices_of
@@ -37,6 +39,7 @@ from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.keys import KeyPlace, read_key
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
 from retrolabel.transforms.read import compression_of, fingerprint_of
+from retrolabel.transforms.receipts import Joins, read_receipts, receipt_ids, sought_of, suffix_of
 from retrolabel.transforms.storage import beam_filesystems, is_local
 
 SHARD_BYTES = 128 * 2**20
@@ -83,23 +86,25 @@ def plan_build(
             declared[name] = ranges[name][1]
     declared = dict(sorted(declared.items()))
     key = key_place(project)
+    root = project.root
+    receipts = receipt_ids(root)
     software = {package: version(package) for package in SOFTWARE}
     identity = {
-        "config": project.recipe, "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
+        "config": _without_keys(project.recipe), "contracts": project.contract_texts, "software": software, "date": date.isoformat(),
         "inputs": [(file.source, file.name, file.size) for files in listed.values() for file in files],
         "complete_until": declared, "expected": {key: hashlib.sha256(found).hexdigest() for key, found in project.expected.items()},
         **({"key": key.id} if key else {}),
     }  # fmt: skip
     attributions = tuple(attribution_of(project, name) for name in used)
-    root = project.root
+    sources = {name: source_plan(project, name, *ranges[name]) for name in project.sources}
     return BuildPlan(
         dataset=config.dataset,
         root=root,
         date=date,
         build=hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16],
-        spill=spill_folder(root) if in_process else None,
+        spill=spill_folder(root, suffix_of(receipts)) if in_process else None,
         shards=shards_for(inputs),
-        sources={name: source_plan(project, name, *ranges[name]) for name in project.sources},
+        sources=_without_forgotten(project, sources, read_receipts(root, receipts)) if receipts else sources,
         examples=_example_rule(config, attributions, begin, end),
         label_order=tuple(config.labels),
         prediction_order=_prediction_order(project, attributions),
@@ -119,6 +124,8 @@ def plan_build(
         key=key,
         monitor=monitor_rule(project),
         consent=consent_rule(project.config),
+        receipts=receipts,
+        suffix=suffix_of(receipts),
     ), inputs
 
 
@@ -170,13 +177,13 @@ def shards_for(inputs: Sequence[Input]) -> int:
     return 1 << max(0, math.ceil(math.log2(max(1.0, text / SHARD_BYTES))))
 
 
-def spill_folder(root: str) -> str:
-    """A folder of this run's own.
+def spill_folder(root: str, suffix: str) -> str:
+    """A folder of this run's own, that says which receipts it knew.
 
     Below a local dataset, where `gc` sweeps what a killed build leaves; else where the system keeps temporary files.
     """
     parent = os.path.join(root, "_tmp") if is_local(root) else os.path.join(tempfile.gettempdir(), "retrolabel")
-    return os.path.join(parent, uuid.uuid4().hex)
+    return os.path.join(parent, uuid.uuid4().hex + suffix)
 
 
 def _micros(duration: datetime.timedelta) -> int:
@@ -196,6 +203,56 @@ def key_place(project: Project) -> KeyPlace | None:
         return None
     place = Secret(file=project.resolve(secret.file)) if secret.file else secret
     return KeyPlace(place, key_id(read_key(place)))
+
+
+def keys_of(privacy: Privacy, resolve: Callable[[str], str]) -> dict[str, KeyPlace]:
+    """The key that a config names, and those that it has taken the place of, by their ids.
+
+    Args:
+        privacy: the config's section.
+        resolve: makes paths of the config such as the file systems take.
+
+    Raises:
+        ConfigError: one is not there.
+    """
+    found = {}
+    for secret in [*([privacy.key] if privacy.key else []), *privacy.former_keys]:
+        place = Secret(file=resolve(secret.file)) if secret.file else secret
+        name = key_id(read_key(place))
+        found[name] = KeyPlace(place, name)
+    return found
+
+
+def joins_of(config: Config) -> Joins:
+    """The fields that each outcome, and the log of consent, is joined by, with those of the predictions."""
+    log = consent_log(config)
+    joined: dict[str, Outcome | ConsentLog] = {**config.outcomes, **({CONSENT: log} if log else {})}
+    return {
+        name: list(zip(source.key, source.prediction_key or source.key, strict=True)) for name, source in joined.items()
+    }
+
+
+def _without_forgotten(
+    project: Project, sources: Mapping[str, SourcePlan], receipts: Sequence[Receipt]
+) -> dict[str, SourcePlan]:
+    """The sources without the rows of people who were forgotten. Texts of rejected lines, which may be theirs, are not kept."""
+    fields = {name: [field.name for field in project.logged[name].fields] for name in sources}
+    sought = sought_of(receipts, fields, joins_of(project.config), keys_of(project.config.privacy, project.resolve))
+    return {
+        name: dataclasses.replace(
+            source, reader=dataclasses.replace(source.reader, keep_lines=False), forgotten=sought[name]
+        )
+        for name, source in sources.items()
+    }
+
+
+def _without_keys(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without the places of keys: the identity of a build holds the key itself, by its id."""
+    privacy = recipe.get("privacy")
+    if not isinstance(privacy, dict):
+        return dict(recipe)
+    rest = {name: value for name, value in privacy.items() if name not in ("key", "former_keys")}
+    return {name: value for name, value in recipe.items() if name != "privacy"} | ({"privacy": rest} if rest else {})
 
 
 def reader_of(project: Project, name: str) -> LineReader:

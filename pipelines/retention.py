@@ -3,9 +3,9 @@
 import itertools
 
 from retrolabel.configs.model import Retention
-from retrolabel.pipelines.gc_command import sweep
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import VERSIONS, record_path, version_numbers
+from retrolabel.transforms.sweep import sweep
 
 GRACE = 24 * 3600.0
 """Seconds for which what was the newest version a moment ago stays readable: longer than any build or read should take."""

@@ -128,7 +128,15 @@ def _source(name: str, manifest: DayManifest) -> Iterator[str]:
 def _flow(name: str, counts: SourceCounts) -> Iterator[str]:
     first = _numbers(counts, ("blank", "rejected", "parsed"))
     second = _numbers(
-        counts, ("filtered", "out_of_range", *(("no_consent",) if counts.no_consent else ()), "duplicate", "unique")
+        counts,
+        (
+            "filtered",
+            "out_of_range",
+            *(("no_consent",) if counts.no_consent else ()),
+            *(("forgotten",) if counts.forgotten else ()),
+            "duplicate",
+            "unique",
+        ),
     )
     ends = ("examples", "immature", "sampled_out") if name == _PREDICTIONS else ("attributed", "unattributed", "orphan")
     yield f"lines = {first}"

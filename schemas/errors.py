@@ -53,6 +53,10 @@ class InputError(RetrolabelError):
     exit_code = 4
 
 
+class ForgottenError(InputError):
+    """Somebody was forgotten while the build ran, so what it read of them must not be published."""
+
+
 class AnomalyError(RetrolabelError):
     """The build ran, and its data has an anomaly that the config calls an error."""
 
@@ -81,6 +85,12 @@ class HookError(RetrolabelError):
     """Something that follows a publication failed; what is published stays so, and the next run repeats it."""
 
     exit_code = 10
+
+
+class MentionedError(RetrolabelError):
+    """People were forgotten, and something below the dataset's folder still mentions them that is not for us to change."""
+
+    exit_code = 11
 
 
 def printable(text: str) -> str:

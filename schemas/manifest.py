@@ -121,6 +121,8 @@ class SourceCounts(pydantic.BaseModel):
     """Their person's last decision was not consent."""
     withdrawn: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
     """Consent was withdrawn before their last window closed."""
+    forgotten: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
+    """Rows of people who were forgotten: dropped by the build, or erased from what it had published."""
     duplicate: int = 0
     conflicting: int = 0
     """Of the duplicates, those whose content differs from the row that stands for them."""
@@ -139,7 +141,14 @@ def broken_identities(source: str, counts: SourceCounts) -> list[str]:
     """The identities of the accounting that do not hold, in words with numbers."""
     parts: dict[str, tuple[str, ...]] = {
         "lines": ("blank", "rejected", "parsed"),
-        "parsed": ("filtered", "out_of_range", *(("no_consent",) if counts.no_consent else ()), "duplicate", "unique"),
+        "parsed": (
+            "filtered",
+            "out_of_range",
+            *(("no_consent",) if counts.no_consent else ()),
+            *(("forgotten",) if counts.forgotten else ()),
+            "duplicate",
+            "unique",
+        ),
         "unique": ("examples", "immature", "sampled_out")
         if source == "predictions"
         else ("attributed", "unattributed", "orphan"),
@@ -157,6 +166,18 @@ def broken_identities(source: str, counts: SourceCounts) -> list[str]:
     if sum(counts.reasons.values()) != counts.rejected:
         broken.append(f"rejected {counts.rejected:,} is not the sum of its reasons, {sum(counts.reasons.values()):,}")
     return broken
+
+
+class Erasure(pydantic.BaseModel):
+    """What was erased from a day after it was published, because somebody was forgotten."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    receipt: str
+    splits: Mapping[str, Any]
+    """Of each split that had rows of them, how many (`rows`), and of each boolean label how often each value stood there (`labels`)."""
+    rejected_lines: int
+    """Rejected lines whose text mentioned them and is no longer kept."""
 
 
 class DayManifest(AtRest):
@@ -194,6 +215,8 @@ class DayManifest(AtRest):
     labels: list[str]
     shards: int
     files: list[PartFile]
+    erasures: list[Erasure] = pydantic.Field(default=[], exclude_if=lambda erasures: not erasures)
+    """What of all this is no longer there; every other number and digest is of what is."""
 
 
 class VersionRecord(AtRest):
@@ -209,3 +232,5 @@ class VersionRecord(AtRest):
     """How the day differs from its previous build; null for its first."""
     days: Mapping[str, str]
     """The path of each day's manifest, relative to the dataset's folder."""
+    receipt: str | None = pydantic.Field(default=None, exclude_if=lambda receipt: receipt is None)
+    """Of the people whom this version, and all before it, were made to forget; null for the version of a build."""

@@ -24,7 +24,7 @@ from retrolabel.transforms.describe import Description, describe, merged_statist
 from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.delays import DelayCounts, add_delays, as_published
-from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split
+from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, TableStatistics, of_split
 from retrolabel.transforms.monitor import store_measured
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
 from retrolabel.transforms.progress import progress
@@ -74,7 +74,7 @@ class CommitVersion(beam.PTransform):
         manifest = described(manifest, describe(self.plan, statistics))
         measured = store_measured(self.plan, [found for found in tallies if isinstance(found, tally.MonitorTally)])
         manifest = manifest.model_copy(update={"files": [*manifest.files, *measured]})
-        published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days)
+        published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days, self.plan.receipts)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
 
 
@@ -97,7 +97,8 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
             blocks[counted.source, counted.name].append(counted)
             numbers = {"lines": counted.lines, "blank": counted.blank, "filtered": counted.filtered, "out_of_range": counted.out_of_range,
                        "rejected": sum(counted.reasons.values()), "no_consent": counted.no_consent,
-                       "parsed": counted.filtered + counted.out_of_range + counted.no_consent + counted.kept}  # fmt: skip
+                       "forgotten": counted.forgotten,
+                       "parsed": counted.filtered + counted.out_of_range + counted.no_consent + counted.forgotten + counted.kept}  # fmt: skip
             accounting[counted.source].update(numbers)
             reasons[counted.source].update(counted.reasons)
             if counted.latest is not None and counted.source not in plan.complete_until:
@@ -204,7 +205,8 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
         problems.append(
             f"the part files hold {rows:,} rows, {manifest.accounting[PREDICTIONS].examples:,} examples were made"
         )
-    if manifest.accounting[PREDICTIONS].unique < plan.at_least:
+    # Who was forgotten since then is no sign of lost logs.
+    if manifest.accounting[PREDICTIONS].unique + manifest.accounting[PREDICTIONS].forgotten < plan.at_least:
         problems.append(
             f"{manifest.date} had {plan.at_least:,} predictions when it was last built, and has "
             f"{manifest.accounting[PREDICTIONS].unique:,} now: are its logs being deleted already? "
@@ -254,11 +256,15 @@ def _split_names(plan: BuildPlan) -> tuple[str, ...]:
 
 
 def _split(plan: BuildPlan, split: str, statistics: Sliced) -> dict[str, Any]:
-    """Rows, and of each label how often each of its few values occurs, or its mean."""
     found = statistics[of_split(split) if plan.examples.split else ALL_EXAMPLES]
     types = {field["name"]: field["type"] for field in plan.manifest["example_schema"]}
-    labels = {name: _label(found.columns.get(name), found.rows, types[name]) for name in plan.label_order}
-    return {"rows": found.rows, "labels": labels}
+    return counted_labels(found, {name: types[name] for name in plan.label_order})
+
+
+def counted_labels(found: TableStatistics, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Rows, and of each label, given with its type, how often each of its few values occurs, or its mean."""
+    told = {name: _label(found.columns.get(name), found.rows, type_name) for name, type_name in labels.items()}
+    return {"rows": found.rows, "labels": told}
 
 
 def _label(column: ColumnStatistics | None, rows: int, type_name: str) -> dict[str, Any]:

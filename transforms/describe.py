@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from retrolabel.schemas.manifest import PartFile
@@ -11,6 +11,7 @@ from retrolabel.schemas.metadata_files import (
     Anomalies,
     DatasetFeatureStatistics,
     DatasetFeatureStatisticsList,
+    Schema,
     schema_from,
     statistics_from,
     to_bytes,
@@ -52,10 +53,22 @@ class Description:
 
 def merged_statistics(plan: BuildPlan, parts: Iterable[tally.PartTally]) -> Sliced:
     """The statistics of all examples, of each split and of each slice, from those of the part files in their order."""
-    found = put_together((decode(receive(part.statistics)) for part in parts if part.statistics), plan.sliced_labels)
-    if not plan.examples.split:
+    partials = (decode(receive(part.statistics)) for part in parts if part.statistics)
+    return statistics_of(partials, plan.examples.split.names if plan.examples.split else (), plan.sliced_labels)
+
+
+def statistics_of(partials: Iterable[Sliced], split_names: Sequence[str], sliced_labels: Sequence[str]) -> Sliced:
+    """The statistics of all examples, of each split and of each slice, from those of the part files in their order.
+
+    Args:
+        partials: of each part file, named by its split if there are any.
+        split_names: in the order of the config; none if it has no `split`.
+        sliced_labels: by whose values rows are told apart.
+    """
+    found = put_together(partials, sliced_labels)
+    if not split_names:
         return {ALL_EXAMPLES: NO_STATISTICS, **found}
-    splits = {name: found.pop(name, NO_STATISTICS) for name in map(of_split, plan.examples.split.names)}
+    splits = {name: found.pop(name, NO_STATISTICS) for name in map(of_split, split_names)}
     together = merge({ALL_EXAMPLES: one} for one in splits.values() if one.rows)
     return {ALL_EXAMPLES: NO_STATISTICS, **together, **splits, **dict(sorted(found.items()))}
 
@@ -66,22 +79,28 @@ def describe(plan: BuildPlan, statistics: Sliced) -> Description:
     Raises:
         IntegrityError: the statistics of the day that drift is measured against are damaged.
     """
-    listed = statistics_list(statistics)
-    found = [one for one in associations(statistics, plan.sliced_labels) if one.feature not in plan.label_order]
-    add_associations(listed, found)
-    leaks = tuple(leaking(found))
-    files = [_store(plan, "statistics", to_bytes(listed, ".pb"), "pb")]
+    listed, leaks = listed_with_leaks(statistics, plan.sliced_labels, plan.label_order)
+    files = [store_beside(plan.root, plan.folder, "statistics", to_bytes(listed, ".pb"), "pb")]
     rule = plan.validation
     if rule is None:
         schema = infer_schema(listed.datasets[0], keys=plan.examples.key)
-        return Description((*files, _store(plan, "schema", to_bytes(schema, ".pbtxt"), "pbtxt")), None, None, leaks)
+        return Description((*files, _store(plan, "schema", schema)), None, None, leaks)
     schema = schema_from(rule.schema, "schema.pb")
     previous, compared_with = _previous(plan, rule.against)
     controls = Controls(previous, _first(statistics_from(rule.serving, "serving.pb")), _earlier(plan))
     anomalies, _ = validate(listed.datasets[0], schema, rule.environment, controls, rule.severity)
-    files.append(_store(plan, "schema", to_bytes(schema, ".pbtxt"), "pbtxt"))
-    files.append(_store(plan, "anomalies", to_bytes(anomalies, ".pbtxt"), "pbtxt"))
+    files += [_store(plan, "schema", schema), _store(plan, "anomalies", anomalies)]
     return Description(tuple(files), told(anomalies, rule.severity), compared_with, leaks)
+
+
+def listed_with_leaks(
+    statistics: Sliced, sliced_labels: Sequence[str], labels: Sequence[str]
+) -> tuple[DatasetFeatureStatisticsList, tuple[Association, ...]]:
+    """Statistics as they are published, and the features that predict a label too well."""
+    listed = statistics_list(statistics)
+    found = [one for one in associations(statistics, sliced_labels) if one.feature not in labels]
+    add_associations(listed, found)
+    return listed, tuple(leaking(found))
 
 
 def told(anomalies: Anomalies, severity: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -101,10 +120,15 @@ def told(anomalies: Anomalies, severity: Mapping[str, str]) -> list[dict[str, An
     return entries
 
 
-def _store(plan: BuildPlan, kind: str, data: bytes, suffix: str) -> PartFile:
+def _store(plan: BuildPlan, kind: str, message: Schema | Anomalies) -> PartFile:
+    return store_beside(plan.root, plan.folder, kind, to_bytes(message, ".pbtxt"), "pbtxt")
+
+
+def store_beside(root: str, folder: str, kind: str, data: bytes, suffix: str) -> PartFile:
+    """Stores what describes a day in the folder of its build, under a name that its content decides."""
     digest = hashlib.sha256(data).hexdigest()
-    path = f"{plan.folder}/{kind}-{digest[:16]}.{suffix}"
-    write_once(join(plan.root, path), data)
+    path = f"{folder}/{kind}-{digest[:16]}.{suffix}"
+    write_once(join(root, path), data)
     return PartFile(kind=kind, split=None, shard=0, path=path, rows=0, bytes=len(data), sha256=digest)
 
 

@@ -70,14 +70,18 @@ def store_measured(plan: BuildPlan, measured: Sequence[tally.MonitorTally]) -> I
         return
     ordered = sorted(measured, key=lambda counted: (counted.step, counted.shard))
     merged = merge(from_ipc(counted.statistics) for counted in ordered)
-    statistics = publishable(merged, plan.monitor.model, plan.monitor.min_rows)
+    yield store_statistics(plan.root, plan.folder, publishable(merged, plan.monitor.model, plan.monitor.min_rows))
+
+
+def store_statistics(root: str, folder: str, statistics: pa.Table) -> PartFile:
+    """Stores the statistics of a day in the folder of its build, under a name that their content decides."""
     plain = [
         field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in statistics.schema
     ]
     data = encode(statistics.cast(pa.schema(plain)), "parquet")
     digest = hashlib.sha256(data).hexdigest()
-    path = f"{plan.folder}/monitor-{digest[:16]}.parquet"
-    write_once(join(plan.root, path), data)
-    yield PartFile(
+    path = f"{folder}/monitor-{digest[:16]}.parquet"
+    write_once(join(root, path), data)
+    return PartFile(
         kind="monitor", split=None, shard=0, path=path, rows=statistics.num_rows, bytes=len(data), sha256=digest
     )

@@ -14,11 +14,12 @@ from retrolabel.transforms import tally
 from retrolabel.transforms.exchange import Partition
 from retrolabel.transforms.kernels.arrange import arrange
 from retrolabel.transforms.kernels.consent import decisions_of
+from retrolabel.transforms.kernels.forgotten import forgotten_rows
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.protect import protect
 from retrolabel.transforms.kernels.select import select
 from retrolabel.transforms.parallel import ParallelDo
-from retrolabel.transforms.plan import BuildPlan
+from retrolabel.transforms.plan import BuildPlan, SourcePlan
 from retrolabel.transforms.progress import progress
 
 REJECTS, TALLIES = "rejects", "tallies"
@@ -50,11 +51,12 @@ class _ParseBlock:
             selected = select(parsed.table, source.selection)
         except ConfigError as error:
             raise ConfigError(f"{source.place}: {error}") from None
-        kept = protect(selected.kept, source.reader.contract, self.plan.key.read() if self.plan.key else b"")
+        known = _without_forgotten(selected.kept, source)
+        kept = protect(known, source.reader.contract, self.plan.key.read() if self.plan.key else b"")
         if self.plan.consent and block.source == CONSENT:
             kept = decisions_of(kept, self.plan.consent)
         counted = count_block(block, parsed.lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,
-                              kept.num_rows, selected.no_consent, selected.latest)  # fmt: skip
+                              kept.num_rows, selected.no_consent, selected.kept.num_rows - known.num_rows, selected.latest)  # fmt: skip
         progress.add("reading", lines=parsed.lines, rejected=parsed.rejects.num_rows)
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted))]
         if kept.num_rows:
@@ -63,6 +65,15 @@ class _ParseBlock:
             rejects = arrange(parsed.rejects, ("path", "offset"))
             results.append(beam.pvalue.TaggedOutput(REJECTS, Partition(REJECTS, rejects)))
         return iter(results)
+
+
+def _without_forgotten(table: pa.Table, source: SourcePlan) -> pa.Table:
+    """The rows of people who were not forgotten: looked at in the clear, before their personal data is treated."""
+    for place, sought in source.forgotten:
+        rows = forgotten_rows(table, sought, place.read())
+        if rows.any():
+            table = table.filter(pa.array(~rows))
+    return table
 
 
 def count_block(
@@ -74,6 +85,7 @@ def count_block(
     out_of_range: int,
     kept: int,
     no_consent: int,
+    forgotten: int,
     latest: int | None,
 ) -> tally.BlockTally:
     """Counts what became of a block's lines, with the first rejected line of each reason as its example."""
@@ -87,6 +99,6 @@ def count_block(
         first = pc.index(reason_column, reason).as_py()
         examples.append((reason, rejects.column("offset")[first].as_py(), rejects.column("detail")[first].as_py()))
     return tally.BlockTally(
-        block.source, block.path, lines, blank, reasons, filtered, out_of_range, kept, no_consent, latest,
+        block.source, block.path, lines, blank, reasons, filtered, out_of_range, kept, no_consent, forgotten, latest,
         block.raw_offset, block.raw_bytes, block.crc32c, block.damaged, examples,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from retrolabel.transforms.apis.interface import Query
 from retrolabel.transforms.kernels.attribution import AttributionRule
 from retrolabel.transforms.kernels.consent import ConsentRule
 from retrolabel.transforms.kernels.examples import ExampleRule
+from retrolabel.transforms.kernels.forgotten import Sought
 from retrolabel.transforms.kernels.monitor import MonitorRule
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.select import Selection
@@ -61,6 +62,8 @@ class SourcePlan:
     """The fields whose hash says where a row goes first: an outcome's id, the person of a prediction whose consent is asked, else the join key."""
     place: str
     """Of the filter in the config, for errors."""
+    forgotten: tuple[tuple[KeyPlace, tuple[Sought, ...]], ...] = ()
+    """Whose rows are dropped: columns and marks of people who were forgotten, by the key that made the marks."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +90,7 @@ class BuildPlan:
     """The folder of the dataset."""
     date: datetime.date
     build: str
-    """The identity of the build: what its folder is called."""
+    """The identity of the build: how the name of its folder begins."""
     spill: str | None
     """The folder for what is shuffled on one machine; None on engines that have a shuffle of their own."""
     shards: int
@@ -121,11 +124,15 @@ class BuildPlan:
     """How the model is measured, if it is."""
     consent: ConsentRule | None = None
     """How the log of consent is matched with predictions, if there is one."""
+    receipts: tuple[str, ...] = ()
+    """Of the people who were forgotten when the build began."""
+    suffix: str = ""
+    """Ends the name of the build's folder: it says which receipts the build knew."""
 
     @property
     def folder(self) -> str:
         """The folder of this build, relative to the root."""
-        return f"{self.date.isoformat()}/{self.build}"
+        return f"{self.date.isoformat()}/{self.build}{self.suffix}"
 
     def attributions(self, direct: bool) -> tuple[AttributionRule, ...]:
         """The rules of the outcomes that join by the predictions' own key, or of those that do not."""

@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retrolabel.schemas.errors import IntegrityError
+from retrolabel.schemas.errors import ForgottenError, IntegrityError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import example_schema, head_version, read_day_manifest, read_part, record_path
+from retrolabel.transforms.receipts import receipt_ids
 
 _BEFORE = " before"
 
@@ -28,7 +29,9 @@ class Published:
     """How the day differs from its previous build; None for its first."""
 
 
-def publish(root: str, manifest: DayManifest, folder: str, keep_days: int | None = None) -> Published:
+def publish(
+    root: str, manifest: DayManifest, folder: str, keep_days: int | None = None, receipts: tuple[str, ...] = ()
+) -> Published:
     """Commits a day's build as the next version of the dataset, unless the newest has it already.
 
     Any number of builds may do so at once: the number of a version is taken by whoever creates its record, and the others look
@@ -39,8 +42,10 @@ def publish(root: str, manifest: DayManifest, folder: str, keep_days: int | None
         manifest: of the day; its files are stored.
         folder: of the build, relative to the root.
         keep_days: how many days the version holds beside this one, counted back from the newest; all by default.
+        receipts: of the people whom the build knew to be forgotten.
 
     Raises:
+        ForgottenError: there are others by now.
         IntegrityError: a file of the manifest is not there.
     """
     sizes = {f"{folder}/{name}": size for name, (size, _) in storage.list_files(storage.join(root, folder)).items()}
@@ -54,6 +59,9 @@ def publish(root: str, manifest: DayManifest, folder: str, keep_days: int | None
     compared: dict[str, dict[str, Any]] = {}
     while True:
         head = head_version(root)
+        # In this order: whoever forgets writes a receipt first, and then takes the number that this version would have.
+        if receipt_ids(root) != receipts:
+            raise ForgottenError("nothing was published: somebody was forgotten while this was built; build again")
         days = dict(head.days) if head else {}
         previous = days.get(manifest.date)
         if head and previous == path:

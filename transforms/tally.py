@@ -4,7 +4,7 @@ import msgspec
 
 
 class BlockTally(msgspec.Struct, tag="block", frozen=True):
-    """Of one block: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + no_consent + kept`."""
+    """Of one block: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + no_consent + forgotten + kept`."""
 
     source: str
     name: str
@@ -16,6 +16,7 @@ class BlockTally(msgspec.Struct, tag="block", frozen=True):
     out_of_range: int
     kept: int
     no_consent: int
+    forgotten: int
     latest: int | None
     """The latest event time, in microseconds of UTC."""
     raw_offset: int

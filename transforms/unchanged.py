@@ -22,7 +22,9 @@ def is_unchanged(plan: BuildPlan, inputs: Sequence[Input], head: VersionRecord) 
     ):  # a log store has no checksum: what was read is compared when it is published
         return False
     built = head.days.get(plan.date.isoformat())
-    if built is None or not built.startswith(f"{plan.folder}/"):
+    if (
+        built is None or built.split("/")[1].partition("-")[0] != plan.build
+    ):  # what follows says whom the build knew to be forgotten
         return False
     known = {(file.source, file.path): file.crc32c for file in read_day_manifest(plan.root, built).inputs}
     return (

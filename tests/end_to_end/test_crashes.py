@@ -16,10 +16,10 @@ import pytest
 
 from retrolabel.pipelines.build_command import build_day
 from retrolabel.pipelines.check_command import check_project
-from retrolabel.pipelines.gc_command import unlisted
 from retrolabel.pipelines.runner import choose_runner
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
+from retrolabel.transforms.sweep import unlisted
 from tests.end_to_end.test_versions import files_of
 from tests.support.messy import DAY, write_logs
 

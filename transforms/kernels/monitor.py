@@ -516,6 +516,24 @@ def publishable(merged: pa.Table, model: str | None, min_rows: int) -> pa.Table:
     return merge([merged.filter(pa.array(stays)), *left])
 
 
+def without_values(published: pa.Table, gone: Flags) -> pa.Table:
+    """Leaves out some values of attributes; how many rows that concerns stays.
+
+    Args:
+        published: statistics as they are stored, their words as plain texts.
+        gone: of each row, whether its value goes.
+    """
+    table = published.cast(STATISTICS)
+    counted = table.filter(pa.array(gone & _is(table, "cell", "error"))).select(["attribute", "value", "rows"])
+    names = pa.table({name: counted.column(name).cast(field.type.value_type) if pa.types.is_dictionary(field.type) else counted.column(name)
+                      for name, field in zip(counted.column_names, counted.schema, strict=True)})  # fmt: skip
+    left = [
+        _rows_of("left_out", 1, row["attribute"], rows=[row["rows_sum"]], positives=[1])
+        for row in names.group_by(["attribute", "value"], use_threads=False).aggregate([("rows", "sum")]).to_pylist()
+    ]
+    return merge([table.filter(pa.array(~gone)), *left])
+
+
 def _is(table: pa.Table, *statistics: str) -> Flags:
     found: Flags = pc.is_in(table.column("statistic").cast(pa.string()), pa.array(statistics)).to_numpy()
     return found

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from retrolabel.pipelines.cli import commands
-from retrolabel.pipelines.gc_command import unlisted
+from retrolabel.transforms.sweep import unlisted
 from tests.support.at_rest import examples, publish_day, store
 
 LONG_AGO = time.time() - 7 * 86_400
