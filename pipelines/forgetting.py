@@ -39,7 +39,7 @@ from retrolabel.transforms.kernels.mentions import Mentions
 from retrolabel.transforms.plan import PREDICTIONS
 from retrolabel.transforms.receipts import RECEIPTS, receipt_ids, receipt_path, suffix_of
 from retrolabel.transforms.search import mentioned_in
-from retrolabel.transforms.sweep import sweep
+from retrolabel.transforms.sweep import listed_files, sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +84,7 @@ def forget(request: Request, receipt: Receipt) -> Forgotten:
     """
     root = request.root
     with _alone(root, receipt.id):
+        before = listed_files(root)
         storage.write_once(storage.join(root, receipt_path(receipt.id)), receipt.to_json().encode())
         erased = functools.cache(lambda path, suffix: erase(request, path, receipt.id, suffix))
         version, is_new = _commit(root, receipt.id, erased)
@@ -91,14 +92,11 @@ def forget(request: Request, receipt: Receipt) -> Forgotten:
             _replace(root, number, erased)
         for number in version_numbers(root):
             _renew_report(root, number, receipt.id)
-        removed = sweep(root, math.inf)
-        for name in storage.list_files(storage.join(root, REPORTS)):
-            if name.startswith(storage.TEMPORARY):  # of a report that was being written when its writer was killed
-                storage.delete(storage.join(root, REPORTS, name))
+        removed = _remove(root, before)
         unsearchable, mentions = survey(request)
         days = tuple(day for day in _erased_by(root, receipt.id) if day.examples or day.erasure.rejected_lines)
         left = mentioned_in(root, mentions)
-    return Forgotten(receipt.id, version, is_new, days, len(removed), unsearchable, tuple(left))
+    return Forgotten(receipt.id, version, is_new, days, removed, unsearchable, tuple(left))
 
 
 def would_forget(request: Request, receipt: Receipt) -> Forgotten:
@@ -234,6 +232,20 @@ def _renew_report(root: str, number: int, receipt: str) -> None:
     except Exception as error:  # noqa: BLE001 - a report is a view: better none than one that shows them
         storage.delete(storage.join(root, report_path(number)))
         click.echo(f"warning: the report of version {number} could not be written again and is gone: {error}", err=True)
+
+
+def _remove(root: str, before: Set[str]) -> int:
+    """Removes what versions listed before and do not any more, and what was written by builds that did not know all receipts; says how much."""
+    gone = [*before - listed_files(root)]
+    # A report that was being written when its writer was killed is nobody's.
+    gone += [
+        f"{REPORTS}/{name}"
+        for name in storage.list_files(storage.join(root, REPORTS))
+        if name.startswith(storage.TEMPORARY)
+    ]
+    for path in sorted(gone):
+        storage.delete(storage.join(root, path))
+    return len(gone) + len(sweep(root, math.inf))
 
 
 def _erased_by(root: str, receipt: str) -> Iterator[ErasedDay]:

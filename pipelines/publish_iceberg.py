@@ -11,7 +11,7 @@ from retrolabel.configs.load import Project
 from retrolabel.schemas.errors import HookError
 from retrolabel.schemas.manifest import DayManifest, PartFile, VersionRecord
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import common_schema, read_day_manifest, version_numbers
+from retrolabel.transforms.dataset import common_schema, read_day_manifest, read_version, version_numbers
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table, Transaction
@@ -139,8 +139,11 @@ def _snapshot_id(table: Any) -> int:
 
 
 def _expire(table: "Table", root: str) -> None:
-    """Forgets the snapshots, and their tags, of versions that retention has removed: their files are gone."""
-    kept = {str(number) for number in version_numbers(root)}
+    """Forgets the snapshots, and their tags, of versions that retention has removed or that were made to forget somebody: their files are gone."""
+    numbers = version_numbers(root)
+    made = (number for number in numbers if number <= _version_of(table) and read_version(root, number).receipt)
+    cleared = max(made, default=0)
+    kept = {str(number) for number in numbers if number >= cleared}
     gone = {
         snapshot.snapshot_id
         for snapshot in table.snapshots()

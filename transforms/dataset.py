@@ -185,7 +185,9 @@ def part_bytes(root: str, part: PartFile) -> bytes:
     try:
         data = storage.read_bytes(path)
     except FileNotFoundError:
-        raise IntegrityError(f"{path!r} is missing, though a manifest lists it") from None
+        raise IntegrityError(
+            f"{path!r} is missing, though a manifest lists it. Was somebody forgotten meanwhile? Open the version again"
+        ) from None
     if len(data) != part.bytes:
         raise IntegrityError(f"{path!r} has {len(data):,} bytes; its manifest says {part.bytes:,}")
     return data

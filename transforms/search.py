@@ -43,27 +43,27 @@ def mentioned_in(root: str, mentions: Mentions) -> list[str]:
     return list(found)
 
 
-def _places(path: str, data: bytes, mentions: Mentions) -> Iterator[str]:
-    """Where in a file; an empty text where it has no columns."""
+def _places(path: str, data: bytes, mentions: Mentions) -> list[str]:
+    """The columns of a file that mention somebody; an empty text for a mention elsewhere in it."""
     suffix = path.rpartition(".")[2]
+    columns: list[str] = []
     try:
         if suffix == "parquet":
-            yield from _columns(pq.ParquetFile(pa.BufferReader(data)).iter_batches(), mentions)
+            columns += _columns(pq.ParquetFile(pa.BufferReader(data)).iter_batches(), mentions)
         elif suffix == "avro":
-            yield from _records(fastavro.reader(io.BytesIO(data)), mentions)
+            columns += _records(fastavro.reader(io.BytesIO(data)), mentions)
         elif suffix == "tfrecord":
-            yield from _records(read_records(io.BytesIO(data)), mentions)
+            columns += _records(read_records(io.BytesIO(data)), mentions)
         elif suffix == "pb":
             data = to_bytes(statistics_from(data, path), ".pbtxt")
         elif suffix in _OPENERS:
             data = _OPENERS[suffix](data)
     except (OSError, ValueError, EOFError, InputError, pa.ArrowException, zstandard.ZstdError):
         pass  # it is not what its name says: its bytes are looked at as they are
-    if suffix == "json":
-        if any(mentions.in_text(text) for text in _texts(data)):
-            yield ""
-    elif mentions.in_bytes(data):
-        yield ""
+    if columns:
+        return columns
+    mentioned = any(map(mentions.in_text, _texts(data))) if suffix == "json" else mentions.in_bytes(data)
+    return [""] if mentioned else []
 
 
 _OPENERS = {

@@ -32,7 +32,7 @@ def unlisted(root: str, older_than: float) -> dict[str, int]:
     if not written:
         read_version(root)  # says what is wrong, unless the dataset is merely clean
     receipts = receipt_ids(root)
-    listed = _listed(root)
+    listed = listed_files(root)
     changed: dict[str, float] = {}
     for path, (_, moment) in written.items():
         changed[_owner(path)] = max(moment, changed.get(_owner(path), moment))
@@ -55,7 +55,7 @@ def sweep(root: str, older_than: float, *, dry_run: bool = False) -> dict[str, i
     return found
 
 
-def _listed(root: str) -> set[str]:
+def listed_files(root: str) -> set[str]:
     """Every file that any version lists, and its report."""
     numbers = version_numbers(root)
     manifests = {path for number in numbers for path in read_version(root, number).days.values()}
