@@ -27,6 +27,8 @@ INVALID = "__BYTES_VALUE__"
 _HASHED_IN_WORDS = 128
 _SAMPLE = 4096
 
+_BY_RANK = ("text", "mass")
+
 Counts = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
 
@@ -69,8 +71,10 @@ class Frequencies:
             kept = np.flatnonzero(masses >= np.partition(masses, len(masses) - most)[len(masses) - most])
         else:
             kept = np.arange(len(masses))
-        pairs = zip(self.texts.take(pa.array(kept)).to_pylist(), masses[kept].tolist(), strict=True)
-        return sorted(pairs, key=lambda pair: (pair[1], pair[0].encode()), reverse=True)[:most]
+        texts, counts = self.texts.take(pa.array(kept)), masses[kept]
+        order = pc.sort_indices(pa.table([texts, counts], _BY_RANK), [(name, "descending") for name in reversed(_BY_RANK)])
+        first = order[:most]
+        return list(zip(texts.take(first).to_pylist(), counts[first.to_numpy()].tolist(), strict=True))
 
 
 NONE = Frequencies(pa.array([], pa.string()), np.array([]), None, 0.0, np.array([], np.uint64), 0, 0)
@@ -98,7 +102,7 @@ def frequencies_of(texts: pa.Array, weights: Counts | None = None) -> Frequencie
         different, places = encoded.dictionary, encoded.indices.to_numpy()
         counts = np.bincount(places).astype(np.float64)
         sums = np.bincount(places, weights, len(counts)).astype(np.float64)
-    hashes = np.unique(_hashes(different))[:COUNTED]
+    hashes = _different(_hashes(different))[:COUNTED]
     if longest <= LONGEST and _is_text(different):
         return _limited(Frequencies(different.cast(pa.string()), counts, sums, 0.0, hashes, octets, 0))
     values = different.cast(pa.binary())
@@ -135,11 +139,17 @@ def _smallest(hashes: Hashes) -> Hashes:
     """The `COUNTED` smallest different ones, ascending; of many only the smallest are put in order."""
     most = 4 * COUNTED
     while most < len(hashes):
-        found: Hashes = np.unique(np.partition(hashes, most)[:most])
+        found = _different(np.partition(hashes, most)[:most])
         if len(found) >= COUNTED:
             return found[:COUNTED]
         most *= 4
-    return np.unique(hashes)[:COUNTED]
+    return _different(hashes)[:COUNTED]
+
+
+def _different(hashes: Hashes) -> Hashes:
+    """The different ones, ascending; `np.unique` puts them in a hash table first, which takes four times as long."""
+    ordered = np.sort(hashes)
+    return ordered[np.concatenate([ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1]])]
 
 
 def _most_frequent(
