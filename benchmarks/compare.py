@@ -3,9 +3,9 @@
     python benchmarks/compare.py --rows 5000000 --rounds 3
     python benchmarks/compare.py --rows 200000 --only retrolabel duckdb
 
-Prints medians and ratios to the DuckDB script. Wall and CPU seconds are those of the whole process, imports included; memory is the peak of the
-resident size of the process tree, sampled every 20 ms: it counts pages of mapped files too. Row-wise Beam runs on `--beam-rows`
-predictions and is scaled to the others by the row.
+Prints medians and ratios to the DuckDB script; `duckdb_full` is the same script with statistics of the kind that a build stores. Wall and
+CPU seconds are those of the whole process, imports included; memory is the peak of the resident size of the process tree, sampled every
+20 ms: it counts pages of mapped files too. Row-wise Beam runs on `--beam-rows` predictions and is scaled to the others by the row.
 """
 
 import argparse
@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE))
 
 from generate import CONFIG, DAY, generate  # noqa: E402
 
-CONTENDERS = ("retrolabel", "duckdb", "polars", "beam_rows")
+CONTENDERS = ("retrolabel", "duckdb", "duckdb_full", "polars", "beam_rows")
 
 
 def measure(command: list[str]) -> tuple[dict[str, float], str]:
@@ -80,8 +80,11 @@ def run(contender: str, data: pathlib.Path) -> tuple[dict[str, float], list[int]
                 sum(split["rows"] for split in splits),
                 sum(split["labels"]["clicked"]["values"]["true"] for split in splits),
             ]
-        script = HERE / ("beam_rows.py" if contender == "beam_rows" else f"{contender}_script.py")
-        figures, text = measure([sys.executable, str(script), str(data), str(pathlib.Path(output) / "result")])
+        name, *options = contender.split("_")
+        script, options = (HERE / "beam_rows.py", []) if name == "beam" else (HERE / f"{name}_script.py", options)
+        figures, text = measure(
+            [sys.executable, str(script), str(data), str(pathlib.Path(output) / "result"), *options]
+        )
         return figures, json.loads(text)
 
 

@@ -1,6 +1,9 @@
 """The same work as one build, as a strong engineer writes it by hand for DuckDB.
 
-    python benchmarks/duckdb_script.py DATA OUTPUT
+    python benchmarks/duckdb_script.py DATA OUTPUT [full]
+
+With `full` it computes statistics of the kind that a build stores: deciles, histograms, how many values differ and the most frequent texts,
+if only of all examples, where a build has them of each split and of each value of a label too. Without, moments of each column.
 
 Duplicates: a window over the repeated keys alone. Over all rows the same window takes longer than everything else.
 """
@@ -11,7 +14,7 @@ import sys
 
 import duckdb
 
-data, output = sys.argv[1], pathlib.Path(sys.argv[2])
+data, output, full = sys.argv[1], pathlib.Path(sys.argv[2]), "full" in sys.argv[3:]
 output.mkdir(parents=True)
 con = duckdb.connect()
 con.execute("SET enable_progress_bar = false")
@@ -57,6 +60,20 @@ for name, kind in columns:
     ]
 found = con.execute(f"SELECT {', '.join(statistics)} FROM e").fetchall()[0]
 (output / "statistics.json").write_text(json.dumps(found, default=str))
+if full:
+    shapes = []
+    for name, kind in columns:
+        value = f'epoch_us("{name}")' if kind.startswith("TIMESTAMP") else f'"{name}"::DOUBLE'
+        if kind == "VARCHAR":
+            shapes += [f'approx_count_distinct("{name}")', f'approx_top_k("{name}", 1000)']
+        else:
+            least, greatest = con.execute(f"SELECT min({value}), max({value}) FROM e").fetchall()[0]
+            shapes += [
+                f"approx_quantile({value}, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])",
+                f"histogram({value}, equi_width_bins({least}, {greatest}, 10, false))",
+            ]
+    found = con.execute(f"SELECT {', '.join(shapes)} FROM e").fetchall()[0]
+    (output / "shapes.json").write_text(json.dumps(found, default=str))
 for split, condition in (("train", "part < 8"), ("eval", "part = 8"), ("test", "part = 9")):
     con.execute(
         f"COPY (SELECT * EXCLUDE (part) FROM e WHERE {condition}) TO '{output}/{split}.parquet' (FORMAT parquet, COMPRESSION zstd)"
