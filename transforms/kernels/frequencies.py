@@ -27,8 +27,6 @@ INVALID = "__BYTES_VALUE__"
 _HASHED_IN_WORDS = 128
 _SAMPLE = 4096
 
-_BY_RANK = ("text", "mass")
-
 Counts = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
 
@@ -72,8 +70,8 @@ class Frequencies:
         else:
             kept = np.arange(len(masses))
         texts, counts = self.texts.take(pa.array(kept)), masses[kept]
-        order = pc.sort_indices(pa.table([texts, counts], _BY_RANK), [(name, "descending") for name in reversed(_BY_RANK)])
-        first = order[:most]
+        by_mass = [("mass", "descending"), ("text", "descending")]
+        first = pc.sort_indices(pa.table({"text": texts, "mass": counts}), by_mass)[:most]
         return list(zip(texts.take(first).to_pylist(), counts[first.to_numpy()].tolist(), strict=True))
 
 
