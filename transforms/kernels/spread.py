@@ -192,7 +192,7 @@ def _starts(keys: Keys) -> npt.NDArray[np.int64]:
 def _repeat(numbers: Numbers) -> bool:
     """Whether the first numbers repeat: counting them one by one is quicker then."""
     sample = np.sort(numbers[:_SAMPLE])
-    return 2 * (np.count_nonzero(sample[1:] != sample[:-1]) + 1) <= len(sample)
+    return bool(2 * (np.count_nonzero(sample[1:] != sample[:-1]) + 1) <= len(sample))
 
 
 def _keys(numbers: Numbers) -> Keys:
