@@ -28,6 +28,7 @@ from retrolabel.schemas.receipt import Receipt
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import (
     REPORTS,
+    VERSIONS,
     read_day_manifest,
     read_version,
     record_path,
@@ -215,9 +216,10 @@ def _replace(root: str, number: int, erased: Callable[[str, str], str]) -> None:
         return
     suffix = suffix_of(receipt_ids(root))
     days = {day: erased(path, suffix) for day, path in record.days.items()}
-    if days != record.days and number in version_numbers(root):
+    written = storage.list_files(storage.join(root, VERSIONS)).get(record_path(number).partition("/")[2])
+    if days != record.days and written:
         text = record.model_copy(update={"days": days}).to_json()
-        storage.write_once(storage.join(root, record_path(number)), text.encode())
+        storage.write_once(storage.join(root, record_path(number)), text.encode(), modified=written[1])
 
 
 def _renew_report(root: str, number: int, receipt: str) -> None:
@@ -245,7 +247,10 @@ def _remove(root: str, before: Set[str]) -> int:
     ]
     for path in sorted(gone):
         storage.delete(storage.join(root, path))
-    return len(gone) + len(sweep(root, math.inf))
+    swept = sweep(root, math.inf)
+    for folder in {path.partition("/")[0] for path in gone} - {REPORTS}:
+        storage.remove_empty_folders(storage.join(root, folder))
+    return len(gone) + len(swept)
 
 
 def _erased_by(root: str, receipt: str) -> Iterator[ErasedDay]:

@@ -84,6 +84,9 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
         yield f"  {counts.immature:,} immature: their windows were open when the outcome logs end ({watermarks})"
     if counts.sampled_out:
         yield f"  {counts.sampled_out:,} negatives sampled out; the weight of the others says so"
+    for erasure in manifest.erasures:
+        rows = sum(split["rows"] for split in erasure.splits.values())
+        yield f"  {rows:,} examples were erased after they were published, because somebody was forgotten (receipt {erasure.receipt})"
     for leak in manifest.leaks:
         yield (f"  warning: {printable(leak['feature'])} tells {leak['share']:.0%} of what there is to know of {leak['label']}: was it known "
                "when the prediction was made?")  # fmt: skip

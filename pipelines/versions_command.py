@@ -47,7 +47,7 @@ def _describe(root: str, record: VersionRecord, created: datetime.datetime) -> d
         "version": record.version, "parent": record.parent, "date": record.date, "days": len(record.days), "examples": rows,
         "immature": manifest.accounting["predictions"].immature, "splits": {name: split["rows"] for name, split in manifest.splits.items()},
         "labels": {name: split["labels"] for name, split in in_order(manifest).items()},
-        "changes": record.changes, "created": created.isoformat(timespec="seconds"),
+        "changes": record.changes, "receipt": record.receipt, "created": created.isoformat(timespec="seconds"),
     }  # fmt: skip
 
 
@@ -55,7 +55,9 @@ def _line(told: dict[str, Any]) -> str:
     part, found = next(iter(told["labels"].items()), ("", {}))
     labels = ", ".join(f"{name} {balance(label, label.get('rows') or 0)}" for name, label in found.items())
     changes = told["changes"]
-    if changes is None:
+    if told["receipt"]:
+        change = f"-{changes['examples_removed']:,} examples, somebody was forgotten in all versions before"
+    elif changes is None:
         change = "first build of the day"
     else:
         changed = sum(label["changed"] for label in changes["labels"].values())

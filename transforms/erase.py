@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from google.protobuf.message import Message
 
-from retrolabel.configs.model import CONSENT
+from retrolabel.configs.model import CONSENT, Monitor
 from retrolabel.schemas.contract import parse_contract
 from retrolabel.schemas.errors import ConfigError
 from retrolabel.schemas.manifest import DayManifest, Erasure, PartFile
@@ -39,11 +39,11 @@ from retrolabel.transforms.describe import listed_with_leaks, statistics_of, sto
 from retrolabel.transforms.kernels.examples import ALL, WEIGHT
 from retrolabel.transforms.kernels.forgotten import in_rows
 from retrolabel.transforms.kernels.mentions import Mentions
-from retrolabel.transforms.kernels.monitor import without_values
+from retrolabel.transforms.kernels.monitor import MonitorRule, PolicyRule, less, without_values
 from retrolabel.transforms.kernels.protect import pseudonym, token
 from retrolabel.transforms.kernels.schema_rules import infer_schema
 from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split, partial_statistics
-from retrolabel.transforms.monitor import store_statistics
+from retrolabel.transforms.monitor import measured_examples, store_statistics
 from retrolabel.transforms.parts import decode, encode
 from retrolabel.transforms.plan import PREDICTIONS
 from retrolabel.transforms.receipts import Joins, columns_of
@@ -267,6 +267,7 @@ def erase(request: Request, path: str, receipt: str, suffix: str) -> str:
     )
     if gone := sum(split["rows"] for split in found.erasure.splits.values()):
         changed = _without_rows(root, folder, changed, gone)
+        changed = _measured_without(root, folder, changed, _their_examples(root, manifest, found))
     changed = _cleared(root, folder, changed, mentions)
     if changed == manifest:
         return path
@@ -331,6 +332,46 @@ def _without_rows(root: str, folder: str, manifest: DayManifest, gone: int) -> D
             {"feature": leak.feature, "label": leak.label, "share": round(leak.share, 6)} for leak in leaks
         ]
     return manifest.model_copy(update=update)
+
+
+def _their_examples(root: str, manifest: DayManifest, found: Found) -> pa.Table:
+    parts = [part for part in manifest.files if part.kind == "examples" and part.path in found.rows]
+    return pa.concat_tables([read_part(root, part, manifest).filter(pa.array(found.rows[part.path])) for part in parts])
+
+
+def _measured_without(root: str, folder: str, manifest: DayManifest, gone: pa.Table) -> DayManifest:
+    """The manifest of a day whose measures of the model no longer count some examples.
+
+    Ranked lists are measured without theirs where the examples are all that was ranked: neither immature nor sampled out.
+    """
+    files = []
+    for part in manifest.files:
+        if part.kind == "monitor":
+            statistics = pq.read_table(pa.BufferReader(part_bytes(root, part)))
+            rule = _monitor_rule(manifest, statistics)
+            columns = list(rule.query)
+            left = (read_part(root, other, manifest, columns) for other in manifest.files if other.kind == "examples")
+            measured = measured_examples(gone, left if columns else (), rule)
+            part = store_statistics(root, folder, less(statistics, measured, rule.model, rule.min_rows))
+        files.append(part)
+    return manifest.model_copy(update={"files": files})
+
+
+def _monitor_rule(manifest: DayManifest, statistics: pa.Table) -> MonitorRule:
+    """How the model was measured, by the attributes of which something is published."""
+    monitor = Monitor.model_validate(manifest.config["monitor"])
+    label = manifest.config["labels"][monitor.label]
+    counts = manifest.accounting[PREDICTIONS]
+    whole = not (counts.immature or counts.sampled_out)
+    sliced = statistics.filter(pc.is_in(statistics.column("statistic"), pa.array(["cell", "error"])))
+    names = sorted(set(sliced.column("attribute").to_pylist()) - {"", monitor.model})
+    return MonitorRule(
+        score=monitor.score, label=monitor.label, foretold=label.get("value", "any") == "any", outcome=label["outcome"], window=0,
+        time=manifest.config[PREDICTIONS]["time"], threshold=monitor.threshold, model=monitor.model, position=monitor.position,
+        query=(monitor.query or ()) if whole else (), propensity=monitor.propensity,
+        policies=tuple(PolicyRule(name, policy.probability, policy.value) for name, policy in monitor.policies.items()),
+        attributes=tuple(tuple(name.split(", ")) for name in names), min_rows=monitor.min_rows,
+    )  # fmt: skip
 
 
 def _split_names(manifest: DayManifest, listed: DatasetFeatureStatisticsList | None) -> list[str]:

@@ -22,6 +22,30 @@ from retrolabel.transforms.storage import join, write_once
 
 RANKED = "ranked"
 
+_LATE = 2**62
+"""A watermark by which every window has closed."""
+
+
+def measured_examples(gone: pa.Table, left: Iterable[pa.Table], rule: MonitorRule) -> pa.Table:
+    """The statistics of examples, all of them matured, that are no longer to count.
+
+    Args:
+        gone: the examples, with their labels.
+        left: the others of the day, the columns of its queries: a query that has some of both is left as it was.
+        rule: what was measured.
+    """
+    label = gone.column(rule.label).combine_chunks()
+    everything = np.arange(gone.num_rows)
+    statistics = measure(gone, everything, {rule.label: label}, None, rule, _LATE)
+    if not rule.query:
+        return statistics
+    query = stable_hash(gone, rule.query, "query")
+    shared = [np.isin(query, stable_hash(table, rule.query, "query")) for table in left]
+    whole = ~np.any([np.zeros(len(query), dtype=np.bool_), *shared], axis=0)
+    order = numbers(gone.column(rule.position or rule.score))
+    ranked = ranked_rows(query, order if rule.position else -order, numbers(label))
+    return pa.concat_tables([statistics, measure_ranking(ranked.filter(pa.array(whole)))])
+
 
 def measure_shard(
     shard: int,

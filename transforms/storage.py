@@ -46,8 +46,13 @@ def read_bytes(path: str) -> bytes:
         return data
 
 
-def write_once(path: str, data: bytes) -> None:
+def write_once(path: str, data: bytes, modified: float | None = None) -> None:
     """Stores content under a name that it decides itself: a file that is there already is the same, or torn and replaced.
+
+    Args:
+        path: of the file.
+        data: its content.
+        modified: on a local disk, since when (epoch seconds) it counts as written; by default since now.
 
     Raises:
         StorageError: the storage is full, or refuses.
@@ -61,6 +66,8 @@ def write_once(path: str, data: bytes) -> None:
             os.utime(path)  # to `gc` it is young again: this build is about to list it
             return
         temporary = _write_beside(path, data)
+        if modified is not None:
+            os.utime(temporary, (modified, modified))
         os.replace(temporary, path)
         _sync_folder(path)
 

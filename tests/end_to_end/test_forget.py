@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -11,7 +12,9 @@ import retrolabel
 from retrolabel.pipelines.cli import commands
 from retrolabel.schemas.manifest import broken_identities
 from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
+from retrolabel.transforms.kernels.monitor import KEYS
 from retrolabel.transforms.kernels.protect import pseudonym, token
+from retrolabel.transforms.publish import publish
 from tests.end_to_end.test_privacy import texts_below
 from tests.end_to_end.test_versions import files_of
 
@@ -46,7 +49,7 @@ split: {{by: id, parts: {{train: 0.5, test: 0.5}}}}
 slices: [{slices}]
 output: {{format: {output}}}
 privacy: {{key: {{env: SHOP_KEY}}}}
-monitor: {{score: score, label: clicked, min_rows: 1}}
+monitor: {{score: score, label: clicked, min_rows: 1, query: user, position: place}}
 """
 TIMESTAMP = {"type": "long", "logicalType": "timestamp-micros"}
 
@@ -61,6 +64,7 @@ def write_project(folder: Path, output: str = "parquet", pii: str = "") -> Path:
         {"name": "user", "type": "string", **treated},
         {"name": "item", "type": "long"},
         {"name": "score", "type": "double"},
+        {"name": "place", "type": "int"},
     ]
     click = [
         {"name": "at", "type": TIMESTAMP},
@@ -80,6 +84,7 @@ def write_project(folder: Path, output: str = "parquet", pii: str = "") -> Path:
                     "id": f"{day}-{number}-{item}",
                     "user": person,
                     "item": item,
+                    "place": item + 1,
                     "score": (number + item) / 20,
                 }
                 lines += [json.dumps(row)] * (2 if item == 0 else 1)
@@ -241,6 +246,15 @@ def test_what_is_left_is_what_a_build_without_the_person_gives(shop, tmp_path):
     ]
     assert stored[0] == stored[1]
     assert len(stored[0]) == 4
+    measured = [
+        pq.read_table(next((folder / "datasets/shop" / DAYS[1]).rglob("monitor-*"))).to_pylist()
+        for folder in (shop.parent, tmp_path / "other")
+    ]
+    mine, theirs = ({tuple(row[name] for name in KEYS): row for row in rows} for rows in measured)
+    assert {key for key in mine.keys() - theirs.keys() if key[0] != "left_out"} == theirs.keys() - mine.keys() == set()
+    for key, row in theirs.items():
+        assert (mine[key]["rows"], mine[key]["positives"]) == (row["rows"], row["positives"]), key
+        assert mine[key]["total"] == pytest.approx(row["total"], abs=1e-9)
 
 
 def test_a_second_call_finds_everything_done(shop):
@@ -267,7 +281,7 @@ def test_every_command_works_on_what_is_left(shop):
     root = shop.parent / "datasets/shop"
     forget(shop)
     for command in (["show", f"{root}@2"], ["versions", root], ["rejects", root], ["status", root], ["card", root],
-                    ["report", f"{root}@1"], ["monitor", root], ["trend", root], ["gc", root, "--older-than", "0s"]):  # fmt: skip
+                    ["report", f"{root}@1", "-o", shop.parent / "report.html"], ["monitor", root], ["trend", root], ["gc", root, "--older-than", "0s"]):  # fmt: skip
         assert ADA not in run(*command)
     assert "6 forgotten" in run("show", f"{root}@2")
     assert_whole(root)
@@ -328,3 +342,39 @@ def test_a_mistake_is_told_without_the_person_and_changes_nothing(shop, argument
     assert told in output
     assert ADA not in output
     assert files_of(shop.parent / "datasets") == files
+
+
+def test_a_build_that_somebody_is_forgotten_during_starts_again_without_them(shop, monkeypatch):
+    root = shop.parent / "datasets/shop"
+    click_late(shop, DAYS[1])
+    waiting = [lambda: forget(shop)]
+
+    def committing(*arguments, **chosen):
+        if waiting:
+            waiting.pop()()
+            assert any(ADA in path.read_text("latin-1") for path in (root / "_tmp").rglob("*.arrow")) is False, "swept"
+        return publish(*arguments, **chosen)
+
+    monkeypatch.setattr("retrolabel.transforms.commit.publish", committing)
+    output = run("build", shop, "--date", DAYS[1])
+    assert "it is built again without them" in output
+    assert "published version 5 (was 4)" in output
+    assert ADA not in output
+    assert_nothing_of(ADA, root)
+    assert_whole(root)
+
+
+def test_a_build_needs_the_key_that_the_receipt_was_made_under(shop, monkeypatch):
+    forget(shop)
+    monkeypatch.setenv("SHOP_KEY", "another-key-" * 3)
+    monkeypatch.setenv("FORMER_KEY", KEY)
+    click_late(shop, DAYS[1])
+    assert "former_keys" in run("build", shop, "--date", DAYS[1], code=2)
+    text = shop.read_text()
+    shop.write_text(text.replace("{key: {env: SHOP_KEY}}", "{key: {env: SHOP_KEY}, former_keys: [{env: FORMER_KEY}]}"))
+    assert json.loads(run("build", shop, "--date", DAYS[1], "--json"))["accounting"]["predictions"]["forgotten"] == 7
+
+
+def test_a_dataset_whose_config_names_no_key_is_told_how_to_get_one(shop):
+    shop.write_text(shop.read_text().replace("privacy: {key: {env: SHOP_KEY}}\n", ""))
+    assert "openssl rand -hex 32" in run("forget", shop, "--subject", f"user={ADA}", code=2)

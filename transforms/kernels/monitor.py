@@ -516,6 +516,23 @@ def publishable(merged: pa.Table, model: str | None, min_rows: int) -> pa.Table:
     return merge([merged.filter(pa.array(stays)), *left])
 
 
+def less(published: pa.Table, gone: pa.Table, model: str | None, min_rows: int) -> pa.Table:
+    """What is published, less the statistics of some of the rows that it is of.
+
+    Args:
+        published: statistics as they are stored, their words as plain texts.
+        gone: of the rows that are gone, as `measure` gives them.
+        model: as for `publishable`, which has the last word again.
+        min_rows: see `model`.
+    """
+    gone = gone.filter(pa.array(~_is(gone, "too_many_values")))
+    negative = [gone.column(field.name) if field.name in KEYS else pc.negate(gone.column(field.name)) for field in gone.schema]  # fmt: skip
+    merged = merge([published.cast(STATISTICS), pa.Table.from_arrays(negative, schema=STATISTICS)])
+    rows = merged.column("rows").to_numpy()
+    counted = _is(merged, "cell", "position", *NUMBERS)
+    return publishable(merged.filter(pa.array((rows > 0) | (rows == 0) & ~counted)), model, min_rows)
+
+
 def without_values(published: pa.Table, gone: Flags) -> pa.Table:
     """Leaves out some values of attributes; how many rows that concerns stays.
 
