@@ -23,7 +23,8 @@ class ParallelDo(beam.DoFn):
     """Calls a function of one element on a pool of threads, and yields what it returns in the order of the elements.
 
     At most as many elements as threads, and one more, are held at a time; what is left is drained when the bundle ends. By default there
-    are as many threads as cores: Arrow and DuckDB release the interpreter's lock while they compute.
+    are as many threads as cores: Arrow and DuckDB release the interpreter's lock while they compute. The function returns its results: what a
+    generator yields would be computed where it is read, on the bundle's own thread.
     """
 
     def __init__(self, function: Callable[..., Iterable[Any]], workers: int = _cores) -> None:

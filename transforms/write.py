@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import apache_beam as beam
 
@@ -68,7 +68,7 @@ class _WritePart:
 
     plan: BuildPlan
 
-    def __call__(self, part: Part) -> Iterator[bytes]:
+    def __call__(self, part: Part) -> list[bytes]:
         rejects = part.kind == "rejects"
         file_format = "parquet" if rejects else self.plan.output_format
         data = encode(part.table, file_format)
@@ -79,9 +79,10 @@ class _WritePart:
         write_once(join(self.plan.root, path), data)
         progress.add("writing", written=part.table.num_rows, parts=1)
         statistics = b"" if rejects else send(encode_statistics(self._statistics(part)), self.plan.spill)
-        yield tally.encode(
-            tally.PartTally(part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, statistics)
+        counted = tally.PartTally(
+            part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, statistics
         )
+        return [tally.encode(counted)]
 
     def _statistics(self, part: Part) -> Sliced:
         """While the rows are in memory: reading them again would cost as much as the whole build's writing."""
