@@ -31,7 +31,7 @@ from retrolabel.transforms.kernels.columns import (
     strings,
 )
 from retrolabel.transforms.kernels.json_line import JsonObject
-from retrolabel.transforms.kernels.lines import Lines, Positions
+from retrolabel.transforms.kernels.lines import Lines, Positions, remaining
 
 _TEXT = r'"((?:[^"\\]|\\.)*)"'
 _LINE = re.compile(
@@ -270,7 +270,7 @@ def _spread(rest: Unwrapped, rows: Positions, count: int) -> Unwrapped:
         return column.take(taken), None if doubt is None else pc.fill_null(doubt.take(taken), False)
 
     fields = {name: functools.partial(spread, below) for name, below in rest.fields.items()}
-    left = np.setdiff1d(np.arange(count), rows, assume_unique=True)
+    left = remaining(count, rows)
     return Unwrapped(None, fields, np.union1d(left, rows[rest.doubtful]))
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.lines import Lines, Positions
+from retrolabel.transforms.kernels.lines import Lines, Positions, remaining
 
 _END = rb'\n","stream":'
 _WHOLE = re.compile(rb'(?<!\\)(?:\\\\)*\\n"\s*,\s*"(?:stream|attrs)"')
@@ -33,7 +33,7 @@ def pieces(lines: Lines) -> Positions:
         return np.empty(0, np.int64)
     whole = [match.start() for match in _WHOLE.finditer(lines.data)]
     rows = np.searchsorted(lines.starts, np.array(whole, dtype=np.int64), side="right") - 1
-    return np.setdiff1d(np.arange(len(lines)), rows)
+    return remaining(len(lines), rows)
 
 
 def unwrap(lines: Lines) -> Unwrapped:

@@ -244,15 +244,32 @@ def _in_unit(magnitudes: Any, unit: str) -> Any:
 def _iso_timestamps(raw: pa.Array, timezone: str) -> Column:
     """Casts all at once; rows of a rarer shape are left to the value form."""
     target = ARROW_TYPES["timestamp"]
-    zoned = pc.fill_null(pc.match_substring_regex(raw, _ISO_COLUMN + r"(Z|[+-]\d\d(:?\d\d)?)$"), True)
+    looked_at = raw.slice(0, 1) if _of_one_shape(raw) else raw
+    zoned = pc.fill_null(pc.match_substring_regex(looked_at, _ISO_COLUMN + r"(Z|[+-]\d\d(:?\d\d)?)$"), True)
     if pc.all(zoned, min_count=0).as_py():
         return _cast_zoned(raw)
+    if len(looked_at) < len(raw):
+        zoned = pa.repeat(zoned[0], len(raw))
     naive = pc.fill_null(pc.match_substring_regex(raw, _ISO_COLUMN + "$"), False)
     zoned_values, zoned_doubt = _cast_zoned(pc.if_else(zoned, raw, None))
     naive_values, naive_doubt = _cast_naive(pc.if_else(naive, raw, None), timezone)
     neither = pc.and_(pc.invert(zoned), pc.invert(naive))
     values = pc.coalesce(zoned_values, naive_values).cast(target)
     return values, either(either(zoned_doubt, naive_doubt), neither)
+
+
+def _of_one_shape(texts: pa.Array) -> bool:
+    """Whether digits stand in all texts where they stand in the first, and otherwise the same octets: one tells of all, then."""
+    if not len(texts) or texts.null_count:
+        return False
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset :][: len(texts) + 1]
+    length = offsets[1] - offsets[0]
+    if not length or np.any(np.diff(offsets) != length):
+        return False
+    octets = np.frombuffer(texts.buffers()[2], dtype=np.uint8)[offsets[0] : offsets[-1]].reshape(-1, length)
+    digits = octets - np.uint8(ord("0")) < 10
+    others = ~digits[0]
+    return bool(np.all(digits == digits[0]) and np.all(octets[:, others] == octets[0, others]))
 
 
 def _cast_zoned(raw: pa.Array) -> Column:

@@ -183,6 +183,13 @@ def slices(
     return text, (begins, begins + lengths)
 
 
+def remaining(count: int, taken: Positions | list[int]) -> Positions:
+    """The positions below a count that are not taken, ascending."""
+    left = np.ones(count, dtype=np.bool_)
+    left[taken] = False
+    return np.flatnonzero(left)
+
+
 def is_utf8(data: bytes | bytearray | memoryview) -> bool:
     """Whether text is valid UTF-8."""
     offsets = pa.py_buffer(np.array([0, len(data)], dtype=np.int32))

@@ -20,7 +20,7 @@ from retrolabel.transforms.formats.interface import Below, Format
 from retrolabel.transforms.kernels.coerce import RAW_KINDS, Column, RawKind, coerce_column, coerce_value, either
 from retrolabel.transforms.kernels.json_block import Shape, read_objects
 from retrolabel.transforms.kernels.json_line import CEE, WHITE, at_path, lift
-from retrolabel.transforms.kernels.lines import Block, Lines, Positions
+from retrolabel.transforms.kernels.lines import Block, Lines, Positions, remaining
 from retrolabel.transforms.kernels.pieces import Joined, join_pieces, whole_record
 
 Path = tuple[str, ...]
@@ -86,7 +86,9 @@ class LineReader:
         if self.format.opened:
             return self.opened(block.head).parse(block)
         lines, pieced = self._records_of(block)
-        readable = np.setdiff1d(lines.readable(), pieced, assume_unique=True)
+        readable = lines.readable()
+        if len(pieced):
+            readable = np.setdiff1d(readable, pieced, assume_unique=True)
         table, doubtful = self._quick(lines.only(readable))
         rows = readable
         if doubtful is not None:
@@ -137,7 +139,7 @@ class LineReader:
         ]
         found: list[list[Any]] = []
         found_at: list[int] = []
-        for position in np.setdiff1d(np.arange(len(lines)), rows, assume_unique=True).tolist():
+        for position in remaining(len(lines), rows).tolist():
             line = lines.line(position)
             try:
                 found.append(self._judge(line))
@@ -231,7 +233,7 @@ class LineReader:
     def _layers(self, lines: Lines, doubts: list[pa.Array]) -> list[Below]:
         """What stands in each record, and in the objects lifted out of it, outermost first; adds to the doubts."""
         unwrapped, count, sample = self.format.unwrap(lines), len(lines), _Sample(self, lines)
-        wanted = np.setdiff1d(np.arange(count), unwrapped.doubtful, assume_unique=True)
+        wanted = remaining(count, unwrapped.doubtful)
         if unwrapped.json is None:
             doubts += _all_but(wanted, count)
             layers = [_fields(unwrapped.fields, lambda path: (pa.nulls(count, pa.string()), None))]
@@ -447,7 +449,7 @@ def _all_but(rows: Positions, length: int, places: Positions | None = None, coun
     """A mask of the records that are not among some rows, if there are any."""
     if len(rows) == length:
         return []
-    left = np.setdiff1d(np.arange(length), rows, assume_unique=True)
+    left = remaining(length, rows)
     mask = np.zeros(count or length, dtype=bool)
     mask[left if places is None else places[left]] = True
     return [pa.array(mask)]

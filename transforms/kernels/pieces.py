@@ -19,7 +19,7 @@ import numpy as np
 
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.kernels.json_line import JsonObject
-from retrolabel.transforms.kernels.lines import Lines, Positions
+from retrolabel.transforms.kernels.lines import Lines, Positions, remaining
 
 Record = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ def join_pieces(
     finished, unfinished = _groups(lines, read, text, flagged)
     groups = {group[0]: group for group in (*finished, *unfinished)}
     dropped = [position for group in groups.values() for position in group[1:]]
-    kept = np.setdiff1d(np.arange(len(lines)), dropped, assume_unique=True)
+    kept = remaining(len(lines), dropped)
     place = kept.tolist()
 
     def whole(position: int) -> bytes:
