@@ -54,8 +54,15 @@ test-engines: .venv/.gcp link  ## The same day built on other engines; what this
 	@$(PY) -m pytest -m engines tests/engines $(ARGS)
 
 .PHONY: test-stores
-test-stores: .venv/.emulators link  ## Logs and datasets on S3, Google Cloud Storage and Azure, on emulators (Azure: npm install -g azurite)
+test-stores: emulators link  ## Logs and datasets on S3, Google Cloud Storage and Azure, on emulators, and on HDFS
 	@$(PY) -m pytest -m stores tests/stores $(ARGS)
+
+.PHONY: emulators
+emulators: .venv/.emulators  ## Bring Azurite (with npm) and HDFS (with Maven) for `make test-stores`, where there are those: 0.3 GB
+	@test -x build/npm/node_modules/.bin/azurite-blob || ! command -v npm >/dev/null || \
+	    npm install --silent --no-audit --no-fund --no-save --prefix build/npm azurite@3.37.0
+	@test -d build/hadoop || ! command -v mvn >/dev/null || { mvn --quiet --batch-mode --file tests/stores/hadoop/pom.xml \
+	    dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/build/hadoop.new" && mv build/hadoop.new build/hadoop; }
 
 .PHONY: test-integrations
 test-integrations: .venv/.integrations link  ## Hooks and adapters with the real packages of others; see `make schedulers`

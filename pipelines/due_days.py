@@ -18,7 +18,7 @@ from retrolabel.transforms.apis import api_of
 from retrolabel.transforms.dataset import head_version, read_day_manifest
 from retrolabel.transforms.kernels.examples import day_bounds
 from retrolabel.transforms.plan import PREDICTIONS, Input
-from retrolabel.transforms.storage import beam_filesystems, join, list_files
+from retrolabel.transforms.storage import beam_filesystems, join, list_files, using
 
 State = Literal["new", "immature", "late", "current", "not_ready", "no_data", "gone"]
 """What is to be done about a day.
@@ -205,7 +205,8 @@ def _days_in_names(patterns: Sequence[str]) -> list[datetime.date]:
     for pattern in patterns:
         named = _name_regex(pattern)
         formats = "/".join(match[1] for match in _PLACEHOLDER.finditer(pattern) if match[1])
-        (match,) = beam_filesystems().match([_PLACEHOLDER.sub(_any_date, pattern)])
+        with using(pattern, "list"):
+            (match,) = beam_filesystems().match([_PLACEHOLDER.sub(_any_date, pattern)])
         for file in match.metadata_list:
             if told := named.fullmatch(file.path.replace(os.sep, "/")):
                 try:

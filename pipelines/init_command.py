@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 
 from retrolabel.configs.model import Source
 from retrolabel.schemas.contract import Contract
@@ -35,7 +35,7 @@ from retrolabel.transforms.kernels.infer import (
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
 from retrolabel.transforms.read import BLOCK_BYTES, blocks_of, compression_of, fingerprint_of, sample_of
-from retrolabel.transforms.storage import beam_filesystems
+from retrolabel.transforms.storage import beam_filesystems, told
 
 LINES = 2000
 """Sampled of each file."""
@@ -148,8 +148,8 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     """
     try:
         matches = beam_filesystems().match(list(patterns))
-    except BeamIOError as error:
-        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {error}") from None
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {told(error, patterns[0])}") from None
     paths = sorted({file.path for match in matches for file in match.metadata_list if file.size_in_bytes})
     if not paths:
         raise InputError(f"{name}: no file matches {', '.join(patterns)}, or all are empty")

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 
 from retrolabel.configs.load import Project, consent_log
 from retrolabel.configs.model import CONSENT, Auth, Config, ConsentLog, Outcome, Privacy, Secret
@@ -40,7 +40,7 @@ from retrolabel.transforms.keys import KeyPlace, read_key
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
 from retrolabel.transforms.read import compression_of, fingerprint_of
 from retrolabel.transforms.receipts import Joins, read_receipts, receipt_ids, sought_of, suffix_of
-from retrolabel.transforms.storage import beam_filesystems, is_local
+from retrolabel.transforms.storage import beam_filesystems, is_local, told
 
 SHARD_BYTES = 128 * 2**20
 """Text whose rows one shard should hold: two shards a core stay below a few hundred megabytes (measured: ARCHITECTURE.md)."""
@@ -423,8 +423,8 @@ def list_inputs(
         for pattern in patterns:  # one by one: each may be of another file system
             for match in beam_filesystems().match([pattern]):
                 found.update({file.path: file for file in match.metadata_list})
-    except (BeamIOError, ValueError) as error:
-        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {error}") from None
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {told(error, pattern)}") from None
     if not found:
         looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in patterns[:5])
         raise InputError(f"{name}: no file matches\n  {looked}")

@@ -75,7 +75,7 @@ def _digests(file: Input) -> tuple[str | None, int]:
     """The SHA-256 of the text, None if the file is damaged, and the CRC-32C of the stored bytes."""
     digest = hashlib.sha256()
     with beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
-        stored = Checksummed(opened)
+        stored = Checksummed(opened, file.path)
         try:
             for piece in text_of(stored, file.compression):
                 digest.update(piece)

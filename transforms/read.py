@@ -23,7 +23,7 @@ from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.plan import BuildPlan, Fingerprint, Input
 from retrolabel.transforms.progress import progress
-from retrolabel.transforms.storage import beam_filesystems, is_local
+from retrolabel.transforms.storage import beam_filesystems, is_local, using
 
 BLOCK_BYTES = 8 * 2**20
 """Text of one block: larger ones cost page faults, smaller ones per-block work (measured: ARCHITECTURE.md)."""
@@ -104,6 +104,8 @@ def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
         gone = (
             isinstance(error, beam.io.filesystem.BeamIOError | FileNotFoundError) or type(error).__name__ == "NotFound"
         )
+        if not gone and isinstance(error, OSError):
+            raise InputError(f"cannot read {stretch.name!r}: {error}") from None
         if not gone:  # Google's client has an error of its own for what is
             raise
         raise InputError(f"cannot read {stretch.name!r}, which was there when the build began: {error}") from None
@@ -185,7 +187,7 @@ def _first_line(start: int, stored: BinaryIO, limit: int) -> int:
 
 
 def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iterator[Block]:
-    source, layout = Checksummed(stored), reader.format
+    source, layout = Checksummed(stored, stretch.path), reader.format
     pieces = Whole(text_of(source, stretch.compression))
     offset, pending, head = 0, b"", b""
     while True:
@@ -225,7 +227,7 @@ def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iter
 
 def _container_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iterator[Block]:
     assert reader.format.blocks is not None
-    source, damage = Checksummed(stored), None
+    source, damage = Checksummed(stored, stretch.path), None
     for _ in iter(lambda: source.read(2**20), b""):
         pass
     stored.seek(0)
@@ -253,8 +255,8 @@ def sample_of(path: str) -> bytes:
 class Checksummed(io.RawIOBase):
     """Keeps count and checksum of what is read through it."""
 
-    def __init__(self, stored: BinaryIO) -> None:
-        self._stored = stored
+    def __init__(self, stored: BinaryIO, path: str) -> None:
+        self._stored, self._path = stored, path
         self.length = 0
         self.checksum = 0
 
@@ -262,7 +264,8 @@ class Checksummed(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        data = self._stored.read(size)
+        with using(self._path, "read"):  # a storage that fails is no damage of the file
+            data = self._stored.read(size)
         self.length += len(data)
         self.checksum = google_crc32c.extend(self.checksum, data)
         return data

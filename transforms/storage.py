@@ -6,6 +6,9 @@ object visible whole. Nothing here imports Beam until a path asks for it.
 
 import contextlib
 import errno
+import functools
+import importlib
+import importlib.util
 import os
 import uuid
 from collections.abc import Iterator
@@ -58,6 +61,9 @@ def write_once(path: str, data: bytes, modified: float | None = None) -> None:
         StorageError: the storage is full, or refuses.
     """
     with using(path, "write"):
+        if path.startswith("hdfs://"):
+            beam_filesystems().get_filesystem(path).write_once(path, data)
+            return
         if not is_local(path):
             with beam_filesystems().create(path, compression_type="uncompressed") as file:
                 file.write(data)
@@ -88,8 +94,8 @@ def create_if_absent(path: str, data: bytes) -> bool:
             return _create_on_s3(path, data)
         if path.startswith("azfs://"):
             return _create_on_azure(path, data)
-        if not is_local(path):
-            return _create_and_look(path, data)
+        if path.startswith("hdfs://"):
+            return bool(beam_filesystems().get_filesystem(path).create_if_absent(path, data))
         temporary = _write_beside(path, data)
         try:
             os.link(temporary, path)
@@ -102,7 +108,11 @@ def create_if_absent(path: str, data: bytes) -> bool:
 
 
 def list_files(folder: str) -> dict[str, tuple[int, float]]:
-    """Every file below a folder: its path relative to the folder, with size in bytes and time of modification (epoch seconds)."""
+    """Every file below a folder: its path relative to the folder, with size in bytes and time of modification (epoch seconds).
+
+    Raises:
+        StorageError: the storage refuses.
+    """
     found: dict[str, tuple[int, float]] = {}
     if is_local(folder):
         for parent, _, names in os.walk(folder):
@@ -112,9 +122,10 @@ def list_files(folder: str) -> dict[str, tuple[int, float]]:
                     status = os.stat(path)
                     found[os.path.relpath(path, folder).replace(os.sep, "/")] = status.st_size, status.st_mtime
         return found
-    for match in beam_filesystems().match([join(folder, "**")]):
-        for file in match.metadata_list:
-            found[file.path[len(folder.rstrip("/")) + 1 :]] = file.size_in_bytes, file.last_updated_in_seconds
+    with using(folder, "list"):
+        for match in beam_filesystems().match([join(folder, "**")]):
+            for file in match.metadata_list:
+                found[file.path[len(folder.rstrip("/")) + 1 :]] = file.size_in_bytes, file.last_updated_in_seconds
     return found
 
 
@@ -133,7 +144,10 @@ def delete(path: str) -> None:
 
 
 def remove_empty_folders(folder: str) -> None:
-    """Removes the folders without files below a local folder, itself too; object stores have none."""
+    """Removes the folders without files below a folder, itself too; object stores have none."""
+    if folder.startswith("hdfs://"):
+        with using(folder, "remove"):
+            beam_filesystems().get_filesystem(folder).remove_empty_folders(folder)
     if is_local(folder):
         for parent, _, _ in os.walk(folder, topdown=False):
             with contextlib.suppress(OSError):
@@ -189,12 +203,23 @@ def using(path: str, verb: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        told = _ADVICE.get(error.errno or 0, str(error.strerror or error))
-        raise StorageError(f"cannot {verb} {path!r}: {told}") from None
-    except ValueError as error:  # Beam's, of a URL whose filesystem is not installed
+        raise StorageError(f"cannot {verb} {path!r}: {_ADVICE.get(error.errno or 0) or told(error, path)}") from None
+    except (ValueError, ImportError) as error:  # Beam's, of a URL whose filesystem is not installed
         if is_local(path):
             raise
-        raise StorageError(f"cannot {verb} {path!r}: {error}") from None
+        raise StorageError(f"cannot {verb} {path!r}: {told(error, path)}") from None
+
+
+def told(error: Exception, path: str) -> str:
+    """What went wrong, without the layers that Beam puts around it, and what to install if that is it."""
+    inner = next(iter((getattr(error, "exception_details", None) or {}).values()), error)
+    extra = _EXTRAS.get(path.partition("://")[0])
+    if extra and (isinstance(inner, ImportError) or "Unable to get filesystem" in str(inner)):
+        return f"pip install 'retrolabel[{extra}]' brings what reads {path.partition('://')[0]}://"
+    return str(getattr(inner, "strerror", None) or inner)
+
+
+_EXTRAS = {"gs": "gcp", "s3": "aws", "azfs": "azure", "hdfs": "hdfs"}
 
 
 _ADVICE = {
@@ -206,27 +231,23 @@ _ADVICE = {
 }
 
 
+@functools.cache
+def _mend_filesystems() -> None:
+    """Puts ours in the place of Beam's, of those whose clients are installed."""
+    for module, client in (("hdfs", "hdfs"), ("s3", "boto3")):
+        if importlib.util.find_spec(client):
+            importlib.import_module(f"retrolabel.transforms.{module}")
+
+
 def beam_filesystems() -> Any:
     """Beam's `FileSystems`, ready to be used."""
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    if FileSystems._pipeline_options is None:  # noqa: SLF001 - no build has set them, and those of S3 and HDFS need some
+    _mend_filesystems()
+    if FileSystems._pipeline_options is None:  # noqa: SLF001 - no build has set them, and that of S3 needs some
         FileSystems.set_options(PipelineOptions([]))
     return FileSystems
-
-
-def _create_and_look(path: str, data: bytes) -> bool:
-    """The best that storages without a conditional create allow: of two commits in one moment the later one stands.
-
-    The earlier one sees that when it looks again, unless it looked in between: builds of one dataset should not run at once there.
-    """
-    beam = beam_filesystems()
-    if beam.exists(path):
-        return False
-    with beam.create(path, compression_type="uncompressed") as file:
-        file.write(data)
-    return read_bytes(path) == data
 
 
 def _create_on_gcs(path: str, data: bytes) -> bool:
@@ -266,11 +287,12 @@ def _create_on_azure(path: str, data: bytes) -> bool:
 
 
 def _create_on_s3(path: str, data: bytes) -> bool:
-    import boto3
     from botocore.exceptions import ClientError
 
+    from retrolabel.transforms import s3
+
     bucket, _, name = path.removeprefix("s3://").partition("/")
-    client = boto3.client("s3")
+    client = s3.client("s3")
     while True:
         try:
             client.put_object(Bucket=bucket, Key=name, Body=data, IfNoneMatch="*")

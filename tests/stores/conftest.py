@@ -1,5 +1,6 @@
-"""Object stores on loopback: moto for S3, an emulator for Google Cloud Storage, Azurite for Azure."""
+"""Stores on loopback: moto for S3, an emulator and a server of ours for Google Cloud Storage, Azurite for Azure, a cluster of HDFS."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -7,8 +8,19 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.support.fake_google import fake_google
+
+ROOT = Path(__file__).parents[2]
+AZURITE = ROOT / "build/npm/node_modules/.bin/azurite-blob"
+HADOOP = ROOT / "build/hadoop"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's own, which everybody knows."""
 
 
 def free_port() -> int:
@@ -16,62 +28,101 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
-def start(command: list[str], port: int) -> subprocess.Popen:
+@contextlib.contextmanager
+def listening(command: list[str], port: int, **environment: str) -> Iterator[None]:
     """A server, once it listens."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return process
-    process.kill()
-    pytest.fail(f"{command[0]} does not listen")
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                assert process.poll() is None, f"{command[0]} has ended"
+                assert time.monotonic() < deadline, f"{command[0]} does not listen"
+                time.sleep(0.05)
+            else:
+                break
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def s3(folder: Path) -> Iterator[dict[str, str]]:
+    port = free_port()
+    code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
+    with listening([sys.executable, "-c", code], port, MOTO_S3_DEFAULT_MAX_KEYS="5"):
+        yield {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **CREDENTIALS}
+
+
+@contextlib.contextmanager
+def gs(folder: Path) -> Iterator[dict[str, str]]:
+    port = free_port()
+    code = f"from gcp_storage_emulator.server import create_server; create_server('127.0.0.1', {port}, in_memory=True).run()"
+    with listening([sys.executable, "-c", code], port):
+        yield {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GOOGLE_CLOUD_PROJECT": "test"}
+
+
+@contextlib.contextmanager
+def conditional_gs(folder: Path) -> Iterator[dict[str, str]]:
+    """It keeps to `ifGenerationMatch` and lists in pages, as the emulator does not."""
+    with fake_google() as google:
+        yield {"STORAGE_EMULATOR_HOST": google.url, "GOOGLE_CLOUD_PROJECT": "test"}
+
+
+@contextlib.contextmanager
+def azfs(folder: Path) -> Iterator[dict[str, str]]:
+    if not AZURITE.exists():
+        pytest.skip("Azurite is not there: `make emulators` brings it, with npm")
+    port = free_port()
+    command = [str(AZURITE), "--blobPort", str(port), "--location", str(folder), "--silent", "--skipApiVersionCheck"]
+    with listening(command, port):
+        yield {
+            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURE_KEY};"
+            f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+        }
+
+
+@contextlib.contextmanager
+def hdfs(folder: Path) -> Iterator[dict[str, str]]:
+    if shutil.which("java") is None or not HADOOP.is_dir():
+        pytest.skip("Hadoop is not there: `make emulators` brings it, with Maven and a JDK")
+    command = ["java", "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Xmx512m", "-cp", f"{HADOOP}/*",
+               str(Path(__file__).parent / "hadoop/MiniHdfs.java"), str(folder)]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        address = process.stdout.readline().strip()
+        assert address.startswith("http://"), "the cluster did not start"
+        yield {"HDFS": address.replace("http://", "hdfs://")}
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory):
     """Starts each server when it is first asked for; the environment that leads to it."""
-    running, environments = [], {}
+    kinds = {"s3": s3, "gs": gs, "conditional gs": conditional_gs, "azfs": azfs, "hdfs": hdfs}
+    environments: dict[str, dict[str, str]] = {}
+    with contextlib.ExitStack() as running:
 
-    def serve(store: str) -> dict[str, str]:
-        if store in environments:
-            return environments[store]
-        port = free_port()
-        if store == "s3":
-            code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
-            running.append(start([sys.executable, "-c", code], port))
-            keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-            environments[store] = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **keys}
-        elif store == "gs":
-            code = f"from gcp_storage_emulator.server import create_server; create_server('127.0.0.1', {port}, in_memory=True).run()"
-            running.append(start([sys.executable, "-c", code], port))
-            environments[store] = {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GOOGLE_CLOUD_PROJECT": "test"}
-        else:
-            azurite = os.environ.get("AZURITE") or shutil.which("azurite-blob")
-            if azurite is None:
-                pytest.skip("Azurite is not installed: npm install -g azurite, or AZURITE=/path/to/azurite-blob")
-            folder = str(tmp_path_factory.mktemp("azurite"))
-            command = [azurite, "--blobPort", str(port), "--location", folder, "--silent", "--skipApiVersionCheck"]
-            running.append(start(command, port))
-            key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-            environments[store] = {
-                "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={key};"
-                f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
-            }
-        return environments[store]
+        def serve(kind: str) -> dict[str, str]:
+            if kind not in environments:
+                environments[kind] = running.enter_context(kinds[kind](tmp_path_factory.mktemp("store")))
+            return environments[kind]
 
-    yield serve
-    for process in running:
-        process.kill()
-        process.wait()
+        yield serve
 
 
-@pytest.fixture(params=["s3", "gs", "azfs"])
+@pytest.fixture(params=["s3", "gs", "azfs", "hdfs"])
 def store(request, servers, monkeypatch):
-    """The URL of an empty bucket or container."""
+    """The URL of an empty bucket, container or folder."""
     for name, value in servers(request.param).items():
         monkeypatch.setenv(name, value)
     name = f"shop-{uuid.uuid4().hex[:12]}"
@@ -84,9 +135,10 @@ def store(request, servers, monkeypatch):
         import google.cloud.storage
 
         google.cloud.storage.Client().create_bucket(name)
-        return f"gs://{name}"
-    from azure.storage.blob import BlobServiceClient
+    if request.param == "azfs":
+        from azure.storage.blob import BlobServiceClient
 
-    with BlobServiceClient.from_connection_string(os.environ["AZURE_STORAGE_CONNECTION_STRING"]) as client:
-        client.create_container(name)
-    return f"azfs://devstoreaccount1/{name}"
+        with BlobServiceClient.from_connection_string(os.environ["AZURE_STORAGE_CONNECTION_STRING"]) as client:
+            client.create_container(name)
+        return f"azfs://devstoreaccount1/{name}"
+    return f"{os.environ['HDFS']}/{name}" if request.param == "hdfs" else f"gs://{name}"

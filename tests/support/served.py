@@ -7,8 +7,9 @@ import pathlib
 
 import numpy as np
 
+from tests.support.messy import TIMESTAMP
+
 FIRST = datetime.date(2026, 11, 10)
-TIMESTAMP = {"type": "long", "logicalType": "timestamp-micros"}
 
 CONFIG = """\
 dataset: shop

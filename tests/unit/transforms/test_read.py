@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import os
+import types
 
 import google_crc32c
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from retrolabel.schemas.contract import parse_contract
-from retrolabel.schemas.errors import InputError
+from retrolabel.schemas.errors import InputError, RetrolabelError
 from retrolabel.transforms import read
 from retrolabel.transforms.formats import FORMATS
 from retrolabel.transforms.kernels.crc32c import combine
@@ -91,6 +93,22 @@ def test_of_a_truncated_file_the_readable_part_is_used_and_the_damage_told(tmp_p
     assert content.startswith(found)
     assert len(found) > len(content) // 2
     assert blocks[-1].damaged
+
+
+@pytest.mark.parametrize("compression", ["", "gzip"])
+def test_a_storage_that_fails_in_the_middle_is_no_damage_of_the_file(tmp_path, monkeypatch, compression):
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > 2**20:
+                raise ConnectionResetError("the server is gone")
+            return super().read(size)
+
+    (tmp_path / "a.log").write_bytes(COMPRESS[compression](os.urandom(3 * 2**20).hex().encode() + b"\n"))
+    file = as_input(tmp_path / "a.log")._replace(compression=compression, whole=True)
+    opened = Failing((tmp_path / "a.log").read_bytes())
+    monkeypatch.setattr(read, "beam_filesystems", lambda: types.SimpleNamespace(open=lambda *_, **__: opened))
+    with pytest.raises(RetrolabelError, match=r"cannot read .*a.log'?: the server is gone"):
+        list(blocks_of(file, LineReader("s", FORMATS["json_documents"], CONTRACT) if not compression else LINES))
 
 
 def test_several_gzip_members_and_zstd_frames_are_one_file(tmp_path):

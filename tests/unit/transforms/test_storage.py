@@ -4,6 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from apache_beam.io.filesystem import BeamIOError
 
 from retrolabel.schemas.errors import StorageError
 from retrolabel.transforms import storage
@@ -94,3 +95,16 @@ def test_only_empty_folders_are_removed(tmp_path):
 @pytest.mark.parametrize("folder", ["datasets/shoes", "datasets/shoes/", "gs://bucket/shoes/"])
 def test_paths_are_joined_with_one_slash(folder):
     assert storage.join(folder, "a", "b") == folder.rstrip("/") + "/a/b"
+
+
+@pytest.mark.parametrize(
+    ("error", "path", "extra"),
+    [
+        (ValueError("Unable to get filesystem from specified path"), "gs://bucket/x", "gcp"),
+        (BeamIOError("Match operation failed", {"hdfs://n/*": ImportError("Failed to import hdfs")}), "hdfs://n/*", "hdfs"),
+    ],
+)  # fmt: skip
+def test_what_is_not_installed_is_told_with_what_brings_it(error, path, extra):
+    assert f"pip install 'retrolabel[{extra}]' brings what reads {path[: path.index('/') + 2]}" in storage.told(
+        error, path
+    )
