@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from apache_beam.io.filesystem import CompressionTypes
 
 from retrolabel.configs.model import Source
 from retrolabel.schemas.contract import Contract
@@ -34,7 +33,7 @@ from retrolabel.transforms.kernels.infer import (
 )
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
-from retrolabel.transforms.read import BLOCK_BYTES, blocks_of, compression_of, fingerprint_of, sample_of
+from retrolabel.transforms.read import BLOCK_BYTES, blocks_of, compression_at, fingerprint_of, sample_of
 from retrolabel.transforms.storage import beam_filesystems, told
 
 LINES = 2000
@@ -190,9 +189,7 @@ def _records(reader: LineReader, paths: Sequence[str]) -> tuple[list[Mapping[str
     records, unread = [], 0
     for path in paths:
         size = fingerprint_of(path).size
-        with beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
-            compression = compression_of(stored.read(4))
-        file = Input(reader.source, path, path, size, 0, min(size, BLOCK_BYTES), compression, None)
+        file = Input(reader.source, path, path, size, 0, min(size, BLOCK_BYTES), compression_at(path), None)
         found = [
             record
             for block in itertools.islice(blocks_of(file, reader), 1)

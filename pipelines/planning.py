@@ -11,6 +11,7 @@ import tempfile
 import uuid
 import zoneinfo
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
@@ -38,7 +39,7 @@ from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.keys import KeyPlace, read_key
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
-from retrolabel.transforms.read import compression_of, fingerprint_of
+from retrolabel.transforms.read import BLOCK_BYTES, HEAD_BYTES, compression_at, compression_of, fingerprint_of
 from retrolabel.transforms.receipts import Joins, read_receipts, receipt_ids, sought_of, suffix_of
 from retrolabel.transforms.storage import beam_filesystems, is_local, told
 
@@ -50,6 +51,9 @@ COMPRESSION_RATIO = 8
 
 SOFTWARE = ("retrolabel", "apache-beam", "duckdb", "pyarrow", "fastavro", "numpy", "tensorflow-metadata")
 """What decides the bytes of a dataset, beside config and input."""
+
+_LOOKS_AT_ONCE = 16
+"""Files of object stores whose first bytes are asked for at a time."""
 
 _DATE = re.compile(r"\{date:([^}]*)\}")
 _HOUR = "{hour}"
@@ -429,8 +433,8 @@ def list_inputs(
         looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in patterns[:5])
         raise InputError(f"{name}: no file matches\n  {looked}")
     whole = not reader_of(project, name).splittable
-    for path in sorted(found):
-        yield _input(name, found[path], project.directory, whole)
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        yield from pool.map(lambda path: _input(name, found[path], project.directory, whole), sorted(found))
 
 
 def queries_of(project: Project, name: str, dates: Sequence[datetime.date]) -> list[Query]:
@@ -499,7 +503,11 @@ def _nearest(pattern: str) -> str:
 
 
 def _input(source: str, file: FileMetadata, directory: str, whole: bool) -> Input:
-    """A whole file as it is now; how it is compressed is told by its first bytes, on object stores by its name, for a look is a download."""
+    """A whole file as it is now.
+
+    How it is compressed is told by its first bytes. On object stores, where a look is a request, it is told by the name, and by a look at files
+    that would be cut in stretches: what is read whole is looked at when it is read.
+    """
     path, kinds = (
         file.path,
         {CompressionTypes.GZIP: "gzip", CompressionTypes.BZIP2: "bzip2", CompressionTypes.ZSTD: "zstd"},
@@ -508,9 +516,11 @@ def _input(source: str, file: FileMetadata, directory: str, whole: bool) -> Inpu
         fingerprint = fingerprint_of(path, file)
         if is_local(path):
             with open(path, "rb") as opened:
-                compression = compression_of(opened.read(4))
+                compression = compression_of(opened.read(HEAD_BYTES))
         else:
             compression = kinds.get(CompressionTypes.detect_compression_type(path), "")
+            if not compression and not whole and fingerprint.size > BLOCK_BYTES:
+                compression = compression_at(path)
     except OSError as error:
         raise InputError(f"cannot read {path!r}: {error.strerror}") from None
     return Input(

@@ -12,7 +12,8 @@ from retrolabel.schemas.errors import InputError
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import PREDICTIONS, Input
-from retrolabel.transforms.read import blocks_of
+from retrolabel.transforms.read import BLOCK_BYTES, blocks_of
+from retrolabel.transforms.storage import is_local
 
 _ANY_DAY = datetime.date(1970, 1, 1)  # the patterns name none
 _ENOUGH = 256 * 1024
@@ -35,7 +36,7 @@ def time_span(project: Project) -> tuple[int, int] | None:
     reader = reader_of(project, PREDICTIONS)
     spans, packed = [], []
     for file in files:
-        if file.compression or file.whole:
+        if file.compression or file.whole or (file.size <= BLOCK_BYTES and not is_local(file.path)):
             if span := _span(reader, source.time, next(iter(blocks_of(file, reader)))):
                 packed.append((span, file))
         else:

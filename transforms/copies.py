@@ -63,7 +63,7 @@ def _groups(files: Sequence[Input]) -> Iterator[list[Input]]:
 
 def _head(file: Input) -> bytes:
     with beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
-        return Whole(text_of(stored, file.compression)).read(_HEAD)
+        return Whole(text_of(stored)).read(_HEAD)
 
 
 def _stem(path: str) -> str:
@@ -77,7 +77,7 @@ def _digests(file: Input) -> tuple[str | None, int]:
     with beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
         stored = Checksummed(opened, file.path)
         try:
-            for piece in text_of(stored, file.compression):
+            for piece in text_of(stored):
                 digest.update(piece)
         except DAMAGE:
             return None, 0

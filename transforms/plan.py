@@ -43,7 +43,7 @@ class Input(NamedTuple):
     start: int
     stop: int
     compression: str
-    """`gzip`, `bzip2`, `zstd`, or empty for plain text."""
+    """`gzip`, `bzip2`, `zstd`, or empty for plain text, as far as planning looked: a file that is read whole is what its bytes say."""
     fingerprint: Fingerprint | None
     """Of the file when it was listed: it must have the same one after it was read. None if it may grow meanwhile."""
     whole: bool = False

@@ -4,6 +4,7 @@ import bz2
 import dataclasses
 import io
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Protocol
@@ -40,6 +41,14 @@ _ASKED_AT_ONCE = 8
 _PIECE = 2**20
 _ZSTD_PIECE = 4096
 _BOM = b"\xef\xbb\xbf"
+
+_MAGIC = ((rb"\x1f\x8b", "gzip"), (rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", "bzip2"), (rb"\x28\xb5\x2f\xfd", "zstd"))
+HEAD_BYTES = 10
+"""Of a file, by which its compression is told."""
+
+_LAYERS = 2
+"""Of compression: Firehose compresses what CloudWatch Logs compressed already."""
+
 DAMAGE: Any = (EOFError, OSError, zlib.error, isal_zlib.error, zstandard.ZstdError)
 
 
@@ -92,7 +101,7 @@ def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
         with beam_filesystems().open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
             if reader.format.blocks:
                 blocks = _container_blocks(stretch, stored, reader)
-            elif stretch.compression or not reader.splittable:
+            elif stretch.compression or not reader.splittable or _is_compressed(stretch, stored):
                 blocks = _stream_blocks(stretch, stored, reader)
             else:
                 blocks = iter([_plain_block(stretch, stored)])
@@ -149,6 +158,15 @@ def check_unchanged(file: Input) -> None:
         )
 
 
+def _is_compressed(stretch: Input, stored: BinaryIO) -> bool:
+    """Whether a file that is read whole turns out to be compressed, whatever its name told."""
+    if stretch.start or stretch.stop < stretch.size:
+        return False
+    head = stored.read(HEAD_BYTES)
+    stored.seek(0)
+    return compression_of(head) != ""
+
+
 def _plain_block(stretch: Input, stored: BinaryIO) -> Block:
     begin = _first_line(stretch.start, stored, stretch.stop)
     if begin >= stretch.stop:  # the stretch lies inside a line that began before it
@@ -188,7 +206,7 @@ def _first_line(start: int, stored: BinaryIO, limit: int) -> int:
 
 def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iterator[Block]:
     source, layout = Checksummed(stored, stretch.path), reader.format
-    pieces = Whole(text_of(source, stretch.compression))
+    pieces = Whole(text_of(source))
     offset, pending, head = 0, b"", b""
     while True:
         data = pending + pieces.read(BLOCK_BYTES)
@@ -239,17 +257,53 @@ def _container_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> I
     yield Block(stretch.source, stretch.name, 0, b"", (), 0, source.length, source.checksum, damage)
 
 
-def text_of(stored: Readable, compression: str) -> Iterator[bytes]:
-    """The text of a file in pieces of a bounded size."""
-    return _decompressed(stored, compression) if compression else _plain_pieces(stored)
+def text_of(stored: Readable) -> Iterator[bytes]:
+    """The text of a file in pieces of a bounded size, decompressed as its first bytes say: twice, if it was compressed twice."""
+    source = stored
+    for _ in range(_LAYERS):
+        source = _Looked(source)
+        if not (compression := compression_of(source.head)):
+            break
+        source = _Decompressed(source, compression)
+    while piece := source.read(_PIECE):
+        yield piece
+
+
+def compression_at(path: str) -> str:
+    """How a stored file is compressed, by a look at its first bytes: where a file system can fetch so few, it fetches no more."""
+    with beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+        return compression_of(getattr(stored, "raw", stored).read(HEAD_BYTES))
 
 
 def sample_of(path: str) -> bytes:
     """The beginning of a file's text, decompressed, in bounded memory."""
     with beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
-        compression = compression_of(stored.read(4))
-        stored.seek(0)
-        return Whole(text_of(stored, compression)).read(_PIECE).removeprefix(_BOM)
+        return Whole(text_of(stored)).read(_PIECE).removeprefix(_BOM)
+
+
+class _Looked:
+    """Reads from a source of which the first bytes were looked at."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self.head = self._left = source.read(_ZSTD_PIECE)
+
+    def read(self, size: int, /) -> bytes:
+        data = self._left[:size] or self._source.read(size)
+        self._left = self._left[size:]
+        return data
+
+
+class _Decompressed:
+    """Reads the text of a compressed source, a piece at a time."""
+
+    def __init__(self, source: Readable, compression: str) -> None:
+        self._pieces, self._left = _decompressed(source, compression), b""
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._left or next(self._pieces, b"")
+        self._left = piece[size:]
+        return piece[:size]
 
 
 class Checksummed(io.RawIOBase):
@@ -339,17 +393,9 @@ def _zstd_pieces(source: Readable) -> Iterator[bytes]:
                 raise EOFError("the file ends in the middle of a frame")
 
 
-def _plain_pieces(source: Readable) -> Iterator[bytes]:
-    while piece := source.read(_PIECE):
-        yield piece
-
-
-_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\x28\xb5\x2f\xfd", "zstd"))
-
-
 def compression_of(head: bytes) -> str:
     """How a file is compressed, by its first bytes: names lie."""
-    return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+    return next((name for magic, name in _MAGIC if re.match(magic, head)), "")
 
 
 def stretches_of(file: Input) -> Iterable[Input]:

@@ -1,18 +1,23 @@
 """Logs as they are delivered: files rotated and compressed, written to while they are read, events in the file of another day."""
 
+import bz2
 import datetime
 import gzip
 import json
 import os
 
 import pytest
+import zstandard
 
+from retrolabel.pipelines import planning
 from retrolabel.pipelines.build_command import build_day, run_pipeline
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner
 from retrolabel.schemas.errors import InputError
+from retrolabel.transforms import read
 from tests.end_to_end.test_versions import run
+from tests.support import memory_store
 from tests.support.messy import TIMESTAMP
 
 DATE = datetime.date(2026, 11, 20)
@@ -116,3 +121,38 @@ def test_lookaround_finds_events_in_the_files_of_other_days(shop):
     )
     counts = build(shop).manifest.accounting["predictions"]
     assert (counts.lines, counts.unique, counts.out_of_range) == (5, 4, 1)
+
+
+@pytest.mark.parametrize("block", [2**23, 50])
+def test_objects_whose_names_do_not_tell_or_lie_are_read_as_their_bytes_say(shop, monkeypatch, block):
+    monkeypatch.setattr(read, "BLOCK_BYTES", block)
+    monkeypatch.setattr(planning, "BLOCK_BYTES", block)
+    config = (shop / "shoes.yaml").read_text().replace("serving/*.log*", "memory://logs/serving/*")
+    (shop / "shoes.yaml").write_text(config)
+    contents = {
+        "100000-objectA1b2": gzip.compress(lines(2).encode()), "100001-objectC3d4": zstandard.compress(lines(3).encode()),
+        "100002-objectE5f6": bz2.compress(lines(4).encode()), "transcoded.json.gz": lines(5).encode(), "plain.json": lines(6, 7, 8).encode(),
+        "stream-2026-11-20": gzip.compress(gzip.compress(lines(9).encode()) + gzip.compress(lines(10).encode())),
+    }  # fmt: skip
+    for name, content in contents.items():
+        monkeypatch.setitem(memory_store.OBJECTS, f"memory://logs/serving/{name}", content)
+    found = build(shop).manifest
+    counts = {
+        file.path.removeprefix("memory://logs/serving/"): file.lines
+        for file in found.inputs
+        if file.source == "predictions"
+    }
+    assert counts == {name: 3 if name == "plain.json" else 2 if name.startswith("stream") else 1 for name in contents}
+    assert found.accounting["predictions"].unique == 9
+    assert all(file.damaged is None for file in found.inputs)
+
+
+def test_small_objects_are_not_looked_at_before_they_are_read(shop, monkeypatch):
+    (shop / "shoes.yaml").write_text(
+        (shop / "shoes.yaml").read_text().replace("serving/*.log*", "memory://logs/serving/*")
+    )
+    monkeypatch.setitem(memory_store.OBJECTS, "memory://logs/serving/a", lines(2).encode())
+    monkeypatch.setitem(memory_store.OBJECTS, "memory://logs/serving/b", lines(3).encode())
+    memory_store.OPENED.clear()
+    plan_build(check_project(str(shop / "shoes.yaml")), DATE, {}, in_process=True)
+    assert memory_store.OPENED == []

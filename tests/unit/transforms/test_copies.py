@@ -11,7 +11,7 @@ from retrolabel.schemas.errors import InputError
 from retrolabel.transforms import copies
 from retrolabel.transforms.copies import without_copies
 from retrolabel.transforms.plan import Input
-from retrolabel.transforms.read import compression_of, fingerprint_of
+from retrolabel.transforms.read import HEAD_BYTES, compression_of, fingerprint_of
 
 TEXT = b"".join(b'{"n": %d}\n' % number for number in range(5000))
 
@@ -26,7 +26,9 @@ def parted(tmp_path):
             (tmp_path / name).write_bytes(content)
             path = str(tmp_path / name)
             size = len(content)
-            files.append(Input("click", path, name, size, 0, size, compression_of(content[:4]), fingerprint_of(path)))
+            files.append(
+                Input("click", path, name, size, 0, size, compression_of(content[:HEAD_BYTES]), fingerprint_of(path))
+            )
         kept, found = without_copies(files)
         return [file.name for file in kept], {copy.path: copy.copy_of for copy in found}
 

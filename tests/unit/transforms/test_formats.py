@@ -16,7 +16,7 @@ from retrolabel.transforms import read
 from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
-from retrolabel.transforms.read import blocks_of, compression_of, fingerprint_of, stretches_of
+from retrolabel.transforms.read import HEAD_BYTES, blocks_of, compression_of, fingerprint_of, stretches_of
 
 DATA = pathlib.Path(__file__).parents[2] / "data" / "formats"
 TIME = {"type": "long", "logicalType": "timestamp-micros"}
@@ -45,7 +45,7 @@ def parse_file(path, name, contract, unwrap=(), options=None):
         size,
         0,
         size,
-        compression_of(path.read_bytes()[:4]),
+        compression_of(path.read_bytes()[:HEAD_BYTES]),
         fingerprint_of(str(path)),
         not reader.splittable,
     )

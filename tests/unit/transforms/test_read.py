@@ -19,7 +19,7 @@ from retrolabel.transforms.formats import FORMATS
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
-from retrolabel.transforms.read import blocks_of, compression_of, fingerprint_of, stretches_of
+from retrolabel.transforms.read import HEAD_BYTES, blocks_of, compression_of, fingerprint_of, stretches_of
 
 CONTRACT = parse_contract({"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"}]})
 LINES = LineReader("s", FORMATS["json"], CONTRACT)
@@ -29,7 +29,7 @@ COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "zstd": zstandard.Zstd
 def as_input(path, size=None) -> Input:
     data = path.read_bytes()
     size = len(data) if size is None else size
-    return Input("s", str(path), path.name, size, 0, size, compression_of(data[:4]), fingerprint_of(str(path)))
+    return Input("s", str(path), path.name, size, 0, size, compression_of(data[:HEAD_BYTES]), fingerprint_of(str(path)))
 
 
 def read_all(path):
@@ -57,8 +57,9 @@ def test_blocks_hold_every_byte_once_at_its_offset_and_end_with_lines(
     path = tmp_path_factory.mktemp("read") / "a.log"
     path.write_bytes(COMPRESS[compression](content))
     assume(
-        compression_of(path.read_bytes()[:4]) == compression
+        compression_of(path.read_bytes()[:HEAD_BYTES]) == compression
     )  # text that begins like a compressed file is taken for one
+    assume(not compression_of(content[:HEAD_BYTES]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read, "BLOCK_BYTES", block)
         blocks = read_all(path)
@@ -109,6 +110,39 @@ def test_a_storage_that_fails_in_the_middle_is_no_damage_of_the_file(tmp_path, m
     monkeypatch.setattr(read, "beam_filesystems", lambda: types.SimpleNamespace(open=lambda *_, **__: opened))
     with pytest.raises(RetrolabelError, match=r"cannot read .*a.log'?: the server is gone"):
         list(blocks_of(file, LineReader("s", FORMATS["json_documents"], CONTRACT) if not compression else LINES))
+
+
+@pytest.mark.parametrize("told", ["", "gzip", "zstd"])
+@pytest.mark.parametrize("compression", COMPRESS)
+def test_a_file_is_what_its_bytes_say_whatever_its_name_told(tmp_path, compression, told):
+    path = tmp_path / "fluent-bit-logs-object1a2b"
+    path.write_bytes(COMPRESS[compression](b'{"id":"1"}\n'))
+    blocks = list(blocks_of(as_input(path)._replace(compression=told), LINES))
+    assert b"".join(block.data for block in blocks) == b'{"id":"1"}\n'
+    assert all(block.damaged is None for block in blocks)
+    assert checksum_of(blocks) == google_crc32c.value(path.read_bytes())
+
+
+@pytest.mark.parametrize("outer", ["gzip", "zstd", "bzip2"])
+def test_what_was_compressed_twice_is_read_and_of_a_truncated_one_what_is_left(tmp_path, outer):
+    content = b"".join(b"%s\n" % os.urandom(20).hex().encode() for _ in range(100_000))
+    inner = gzip.compress(content[:1000]) + gzip.compress(content[1000:])  # as Firehose puts records together
+    path = tmp_path / "stream-1"
+    path.write_bytes(COMPRESS[outer](inner))
+    assert b"".join(block.data for block in read_all(path)) == content
+    path.write_bytes(COMPRESS[outer](inner)[:-5000])
+    blocks = read_all(path)
+    found = b"".join(block.data for block in blocks)
+    assert content.startswith(found)
+    assert len(found) > len(content) // 2
+    assert blocks[-1].damaged
+
+
+def test_a_text_that_begins_with_the_letters_of_a_magic_is_text(tmp_path):
+    for text in (b"BZh is how bzip2 begins\n", b"BZ\n", b"\x1f\n"):
+        path = tmp_path / "a.log"
+        path.write_bytes(text)
+        assert b"".join(block.data for block in read_all(path)) == text
 
 
 def test_several_gzip_members_and_zstd_frames_are_one_file(tmp_path):
