@@ -105,7 +105,7 @@ def _tables(records: Sequence[Record]) -> bytes:
     names = list(dict.fromkeys(itertools.chain.from_iterable(records))) or ["id"]
     rows = [[record.get(name) for name in names] for record in records]
     table = {"name": "PrimaryResult", "columns": [{"name": name, "type": "dynamic"} for name in names], "rows": rows}
-    return json.dumps({"tables": [table]}).encode()
+    return json.dumps({"tables": [table]}, separators=(",", ":")).encode()
 
 
 def _subscription(records: Sequence[Record]) -> bytes:

@@ -10,7 +10,9 @@
 The application's JSON is read with `unwrap: message`.
 """
 
+import functools
 import re
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -18,14 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
-from retrolabel.transforms.kernels.columns import blanked, groups
+from retrolabel.transforms.formats.interface import Format, Unwrapped, given, made, share_of_lines
+from retrolabel.transforms.kernels.coerce import Column
+from retrolabel.transforms.kernels.columns import Octets, blanked, groups, stretches
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines, Positions, untrimmed
 
 _PATTERN = r"^(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) (?P<message>.*)$"
 _LINE = re.compile(_PATTERN, re.ASCII)
+
+
+_WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
 
 
 class _Around(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -45,23 +51,23 @@ class _Events(Lines):
         self,
         data: bytes,
         bounds: tuple[Positions, Positions],
-        parents: Positions,
-        around: list[_Around | None],
+        around: Positions,
+        kinds: Sequence[_Around | None],
         blank: int,
     ) -> None:
         super().__init__(data, bounds, blank, text=self._with_parent)
-        self.parents, self.around = parents, around
+        self.around, self.kinds = around, kinds
 
     def only(self, positions: Positions) -> "_Events":
         """A block of some of the events."""
         bounds = self.starts[positions], self.ends[positions]
         return (
-            self if len(positions) == len(self) else _Events(self.data, bounds, self.parents[positions], self.around, 0)
+            self if len(positions) == len(self) else _Events(self.data, bounds, self.around[positions], self.kinds, 0)
         )
 
     def _with_parent(self, position: int) -> bytes:
         text = bytes(self.data[self.starts[position] : self.ends[position]])
-        around = self.around[self.parents[position]] if self.parents[position] >= 0 else None
+        around = self.kinds[self.around[position]] if self.around[position] >= 0 else None
         if around is None:
             return text
         said = {"owner": around.owner, "logGroup": around.log_group, "logStream": around.log_stream}
@@ -93,24 +99,50 @@ def lines_of(data: bytes) -> Lines:
     ends = np.append(ends, len(data)) if len(ends) < len(begins) else ends
     firsts = firsts[: len(lasts)]
     parents = np.searchsorted(begins, firsts, side="right") - 1
-    around = [_around(data[begin:end]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-    kinds = np.array([one.message_type if one else None for one in around], dtype=object)
-    counted = (kinds == "DATA_MESSAGE") & (np.bincount(parents, minlength=len(around)) > 0)
-    alone, events = np.flatnonzero(~counted & (kinds != "CONTROL_MESSAGE")), counted[parents]
+    around, kinds = _around(data, begins, ends, firsts, lasts, parents)
+    around[parents[_ill_parted(octets, firsts, lasts, parents)]] = 0
+    of = np.array([one.message_type if one else None for one in kinds], dtype=object)[around]
+    counted = (of == "DATA_MESSAGE") & (np.bincount(parents, minlength=len(begins)) > 0)
+    alone, events = np.flatnonzero(~counted & (of != "CONTROL_MESSAGE")), counted[parents]
     stray, stray_ends = strays(octets, begins, ends)
     starts = np.concatenate([firsts[events], begins[alone], stray])
     stops = np.concatenate([lasts[events], ends[alone], stray_ends])
-    of = np.concatenate([parents[events], np.full(len(alone) + len(stray), -1)])
+    around = np.concatenate([around[parents[events]], np.full(len(alone) + len(stray), -1)])
     order = np.argsort(starts, kind="stable")
-    blank = int((kinds == "CONTROL_MESSAGE").sum())
-    return _Events(data, (starts[order], stops[order]), of[order], around, blank)
+    blank = int((of == "CONTROL_MESSAGE").sum())
+    return _Events(data, (starts[order], stops[order]), around[order], kinds, blank)
 
 
-def _around(text: bytes) -> _Around | None:
+def _around(
+    data: bytes, begins: Positions, ends: Positions, firsts: Positions, lasts: Positions, parents: Positions
+) -> tuple[Positions, list[_Around | None]]:
+    """What each object says beside its events, as a number of the second list, whose first entry is that of what cannot be read."""
+    numbers: dict[bytes, int] = {b"": 0}
+    first, last = (np.searchsorted(parents, np.arange(len(begins)), side=side) for side in ("left", "right"))
+    some = last > first
+    cuts = np.where(some, np.append(firsts, 0)[first], ends), np.where(some, lasts[last - 1] if len(lasts) else 0, ends)
+    around = [
+        numbers.setdefault(data[begin:cut] + data[goes_on:end], len(numbers))
+        for begin, cut, goes_on, end in zip(*map(np.ndarray.tolist, (begins, *cuts, ends)), strict=True)
+    ]
+    return np.array(around, dtype=np.int64), [_decoded(text) for text in numbers]
+
+
+def _decoded(text: bytes) -> _Around | None:
     try:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _ill_parted(octets: Octets, firsts: Positions, lasts: Positions, parents: Positions) -> Positions:
+    """The events behind which stands something else than a comma before the next one of the same object."""
+    follows = np.flatnonzero(parents[1:] == parents[:-1])
+    between = stretches(lasts[follows], firsts[follows + 1])
+    between = between[~_WHITE[octets[between]]]
+    rows, commas = np.searchsorted(lasts[follows], between, side="right") - 1, octets[between] == ord(",")
+    counts = (np.bincount(rows[which], minlength=len(follows)) for which in (commas, ~commas))
+    return np.asarray(follows[(next(counts) != 1) | (next(counts) > 0)])
 
 
 def cut(data: bytes) -> int:
@@ -127,20 +159,24 @@ def unwrap(lines: Lines) -> Unwrapped:
         return Unwrapped(
             None, {name: given(pc.struct_field(found, name)) for name in ("timestamp", "message")}, doubtful
         )
-    parents = pa.array(lines.parents, mask=lines.parents < 0)
+    around = pa.array(lines.around, mask=lines.around < 0)
     fields = {
-        name: given(pa.array([getattr(one, attribute, None) for one in lines.around], pa.string()).take(parents))
+        name: made(functools.partial(_said, [getattr(one, attribute, None) for one in lines.kinds], around))
         for name, attribute in (("owner", "owner"), ("logGroup", "log_group"), ("logStream", "log_stream"))
     }
     gaps = np.concatenate([[0], lines.ends]), np.append(lines.starts, len(lines.data))
-    return Unwrapped(blanked(lines.data, *gaps), fields, np.flatnonzero(lines.parents < 0))
+    return Unwrapped(blanked(lines.data, *gaps), fields, np.flatnonzero(lines.around < 0))
+
+
+def _said(said: Sequence[str | None], around: pa.Array) -> Column:
+    return pa.array(said, pa.string()).take(around), None
 
 
 def sniff(sample: bytes) -> float:
     """The share of lines with a timestamp, or of objects with events."""
     lines = lines_of(sample[: cut(sample)] or sample)
     if isinstance(lines, _Events):
-        return 0.97 * float(np.mean(lines.parents >= 0)) if len(lines) else 0.0
+        return 0.97 * float(np.mean(lines.around >= 0)) if len(lines) else 0.0
     return share_of_lines(sample, lambda line: 0.8 if record(line) else 0.0)
 
 

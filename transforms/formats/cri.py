@@ -7,12 +7,10 @@ more than 16 KiB is cut; pieces that go on have the tag `P` and are joined where
 import re
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
-from retrolabel.transforms.kernels.columns import next_place, places, strings
+from retrolabel.transforms.formats.interface import Format, Unwrapped, share_of_lines, stretch
+from retrolabel.transforms.kernels.columns import begins_with, has_shape, next_place, places
 from retrolabel.transforms.kernels.json_line import JsonObject
 from retrolabel.transforms.kernels.lines import Lines, untrimmed
 
@@ -39,15 +37,19 @@ def unwrap(lines: Lines) -> Unwrapped:
     for _ in range(3):
         found.append(np.minimum(next_place(spaces, np.minimum(found[-1] + 1, len(octets))), ends))
     bounds = {
-        name: (before + 1, np.maximum(end, before + 1))
+        name: (np.minimum(before + 1, ends), np.minimum(np.maximum(end, before + 1), ends))
         for name, before, end in zip(("time", "stream", "logtag", "log"), found, [*found[1:], ends], strict=True)
     }
-    columns = {name: strings(octets, *(np.minimum(bound, ends) for bound in pair)) for name, pair in bounds.items()}
-    sure = pc.match_substring_regex(columns["time"], r"^\d{4}-\d\d-\d\dT")
-    sure = pc.and_(sure, pc.is_in(columns["stream"], pa.array(["stdout", "stderr"])))
-    sure = pc.and_(sure, pc.is_in(columns["logtag"], pa.array(["F", "P"]))).to_numpy(zero_copy_only=False)
+    sure = (found[3] < ends) & (found[1] > starts + 11) & has_shape(octets, starts, "0000-00-00T")
+    stream, tag = found[1] + 1, found[2] + 1
+    sure &= (found[2] == stream + 6) & (found[3] == tag + 1)
+    sure &= begins_with(octets, stream, b"stdout") | begins_with(octets, stream, b"stderr")
+    sure &= begins_with(octets, tag, b"F") | begins_with(octets, tag, b"P")
     return Unwrapped(
-        None, {name: given(column) for name, column in columns.items()}, np.flatnonzero(~(sure & (found[3] < ends)))
+        None,
+        {name: stretch(octets, *pair) for name, pair in bounds.items()},
+        np.flatnonzero(~sure),
+        texts={"log": (*bounds["log"], sure)},
     )
 
 

@@ -5,12 +5,14 @@ line end (https://github.com/moby/moby/blob/master/daemon/logger/copier.go). Pie
 application's JSON; `time` is then that of the last piece.
 """
 
+import functools
 import re
 
 import numpy as np
 import pyarrow as pa
 
-from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
+from retrolabel.transforms.formats.interface import Format, Unwrapped, made, share_of_lines
+from retrolabel.transforms.kernels.coerce import Column
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines, Positions, remaining
 
@@ -38,7 +40,12 @@ def pieces(lines: Lines) -> Positions:
 
 def unwrap(lines: Lines) -> Unwrapped:
     """The lines are bare."""
-    return Unwrapped(lines.data, {"logtag": given(pa.array(["F"] * len(lines), pa.string()))}, pieces(lines))
+    return Unwrapped(lines.data, {"logtag": made(functools.partial(_tags, lines))})
+
+
+def _tags(lines: Lines) -> Column:
+    unsure = np.isin(np.arange(len(lines)), pieces(lines))
+    return pa.array(["F"] * len(lines), pa.string()), pa.array(unsure)
 
 
 def _fits(line: bytes) -> float:

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
-from retrolabel.transforms.kernels.columns import blanked, next_place, places, strings
+from retrolabel.transforms.formats.interface import Format, Unwrapped, share_of_lines, stretch
+from retrolabel.transforms.kernels.columns import has_shape, next_place, places, strings
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.lines import Lines
+from retrolabel.transforms.kernels.lines import Lines, gathered
 
 _PATTERN = r"^(?P<front>(?P<tag>[^\[{ ]*): \[(?:\[)?(?P<time>\d+(?:\.\d+)?), (?:\{\}\], )?)\{"
 _FRONT = re.compile(_PATTERN, re.ASCII)
+_TIME = "0000000000.000000000, "
 
 
 def record(line: bytes) -> JsonObject:
@@ -35,26 +36,29 @@ def record(line: bytes) -> JsonObject:
 
 
 def unwrap(lines: Lines) -> Unwrapped:
-    """Blanks what stands around the records in a copy of the block."""
+    """Finds the ends of tag and time, and takes the records out."""
     octets, starts, ends, last = lines.octets, lines.starts, lines.ends, max(len(lines.octets) - 1, 0)
     bracket = np.minimum(next_place(places(octets, "["), starts), last)
     space = next_place(places(octets, " "), starts)
-    comma = np.minimum(next_place(places(octets, ","), bracket), ends)
+    usual = has_shape(octets, bracket + 1, _TIME)
+    comma = bracket + len(_TIME) - 1
+    if not usual.all():
+        comma = np.where(usual, comma, np.minimum(next_place(places(octets, ","), bracket), ends))
     begins = np.minimum(comma + 2, last)
     sure = (
-        (space == bracket - 1)
-        & (space > starts)
-        & (octets[space - 1] == ord(":"))
-        & (octets[np.minimum(comma + 1, last)] == ord(" "))
+        (space == bracket - 1) & (space > starts) & (octets[space - 1] == ord(":")) & (octets[begins - 1] == ord(" "))
     )
-    sure &= (octets[begins] == ord("{")) & (octets[ends - 1] == ord("]")) & (begins < ends - 1)
-    tag = strings(octets, starts, np.maximum(space - 1, starts) * sure + starts * ~sure)
-    time = strings(octets, np.where(sure, bracket + 1, starts), np.where(sure, comma, starts))
-    sure &= pc.match_substring_regex(time, r"^\d+(\.\d+)?$").to_numpy(zero_copy_only=False)
-    sure &= pc.invert(pc.match_substring(tag, "{")).to_numpy(zero_copy_only=False)
-    begins = np.where(sure, begins, starts)
-    bare = blanked(lines.data, np.ravel((starts, ends - 1), "F"), np.ravel((begins, ends), "F"))
-    return Unwrapped(bare, {"time": given(time), "tag": given(tag)}, np.flatnonzero(~sure), (begins, ends - 1))
+    sure &= (octets[ends - 1] == ord("]")) & (begins < ends - 1) & (next_place(places(octets, "{"), starts) == begins)
+    if not usual[sure].all():
+        rare = np.flatnonzero(sure & ~usual)
+        times = strings(octets, bracket[rare] + 1, comma[rare])
+        sure[rare] = pc.match_substring_regex(times, r"^\d+(\.\d+)?$").to_numpy(zero_copy_only=False)
+    json, bounds = gathered(octets, np.where(sure, begins, starts), np.where(sure, ends - 1, starts))
+    fields = {
+        "time": stretch(octets, np.where(sure, bracket + 1, starts), np.where(sure, comma, starts)),
+        "tag": stretch(octets, starts, np.where(sure, space - 1, starts)),
+    }
+    return Unwrapped(json, fields, np.flatnonzero(~sure), bounds)
 
 
 FORMAT = Format(

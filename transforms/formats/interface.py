@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.kernels.coerce import Column
+from retrolabel.transforms.kernels.columns import Mask, Octets, strings
 from retrolabel.transforms.kernels.lines import Lines, Positions
 
 Path = tuple[str, ...]
@@ -30,6 +31,8 @@ class Unwrapped:
     """Positions of the records that are to be judged one by one with `Format.record`."""
     bounds: tuple[Positions, Positions] | None = None
     """Where each object begins and ends in `json`, if not where the records stand in their block."""
+    texts: Mapping[str, tuple[Positions, Positions, Mask]] = dataclasses.field(default_factory=dict)
+    """Those of the fields that stand in the block as they are, and may hold JSON: where each begins and ends, and whether it is there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +92,11 @@ def made(make: Callable[[], Column]) -> Below:
         return (pa.nulls(len(column), pa.string()), pc.is_valid(column)) if path else (column, doubt)
 
     return below
+
+
+def stretch(octets: Octets, starts: Positions, ends: Positions) -> Below:
+    """A column of what stands in the block as it is."""
+    return made(lambda: (strings(octets, starts, ends), None))
 
 
 def share_of_lines(sample: bytes, fits: Callable[[bytes], float], most: int = 200) -> float:

@@ -15,6 +15,8 @@ from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines
 
 _ARRAY = re.compile(rb"\s*\[")
+_GLANCE = 2**16
+"""Bytes of a line in which there are mostly several objects, if there are."""
 
 
 def lines_of(data: bytes) -> Lines:
@@ -40,12 +42,13 @@ def cut(data: bytes) -> int:
 def _by_line(data: bytes) -> bool:
     """Whether nearly all lines are objects: a broken one then costs no other."""
     lines = Lines(data)
-    if not len(lines) or b"}{" in data:
-        return False
-    if len(spans(np.frombuffer(lines.line(0), np.uint8), 0)[0][0]) != 1:
-        return False
     bare = (lines.octets[lines.starts] == ord("{")) & (lines.octets[lines.ends - 1] == ord("}"))
-    return float(bare.mean()) > 0.9
+    if np.count_nonzero(bare) <= 0.9 * len(lines):
+        return False
+    first = np.frombuffer(lines.line(0), np.uint8)
+    if len(spans(first[:_GLANCE], 0)[0][0]) > 1 or b"}{" in data:
+        return False
+    return len(spans(first, 0)[0][0]) == 1
 
 
 def head(data: bytes) -> int:

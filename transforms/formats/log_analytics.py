@@ -4,17 +4,27 @@ https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format. Each r
 one result, or several; a result is read as a whole, which the service bounds at 64 MB. What a data export writes is `azure_monitor`.
 """
 
+import functools
+import itertools
 import json
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped
-from retrolabel.transforms.kernels.columns import Octets, blanked
+from retrolabel.transforms.formats.interface import Format, Unwrapped, made
+from retrolabel.transforms.kernels.coerce import Column, either
+from retrolabel.transforms.kernels.columns import Octets, blanked, strings
+from retrolabel.transforms.kernels.json_block import Shape, read_objects
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.json_text import spans, string_marks, whole_end
-from retrolabel.transforms.kernels.lines import Lines, Positions
+from retrolabel.transforms.kernels.json_text import in_strings, spans, whole_end
+from retrolabel.transforms.kernels.lines import Lines, Positions, trimmed
+
+_WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
+_DIGIT = np.isin(np.arange(256), list(b"0123456789"))
 
 
 class _Column(msgspec.Struct):
@@ -40,9 +50,9 @@ def record(text: bytes) -> JsonObject:
 
 
 def lines_of(data: bytes) -> Lines:
-    """The rows of all tables, as objects."""
+    """The rows of all tables, each of which reads as an object."""
     octets = np.frombuffer(data, dtype=np.uint8)
-    (begins, ends), tables, (firsts, lasts) = spans(octets, 0, 2, 4)
+    (begins, ends), tables, (firsts, lasts), (nested, nested_ends) = spans(octets, 0, 2, 4, 5)
     ends = np.append(ends, len(data)) if len(ends) < len(begins) else ends
     names = [_names(data[begin:end]) for begin, end in zip(*map(np.ndarray.tolist, tables), strict=False)]
     arrays = np.flatnonzero(octets[firsts[: len(lasts)]] == ord("["))
@@ -56,7 +66,64 @@ def lines_of(data: bytes) -> Lines:
         return Lines(data, (begins, ends))  # a result that cannot be read is one record
     if not len(firsts):
         return Lines(b"")
-    return _objects(octets, firsts, lasts, np.searchsorted(tables[0], firsts, side="right") - 1, names)
+    commas = np.flatnonzero(octets == ord(","))
+    row = np.searchsorted(firsts, commas, side="right") - 1
+    commas = commas[(row >= 0) & (commas < lasts[row])]
+    commas = commas[~in_strings(octets, commas)]
+    if len(nested) or len(set(names[0])) < len(names[0]) or any(found != names[0] for found in names):
+        within = np.searchsorted(nested, commas, side="right") - 1
+        if len(nested):
+            commas = commas[(within < 0) | (commas >= nested_ends[np.minimum(within, len(nested_ends) - 1)])]
+        return _objects(octets, firsts, lasts, commas, np.searchsorted(tables[0], firsts, side="right") - 1, names)
+    return _Rows(data, (firsts, lasts), commas, names[0])
+
+
+class _Rows(Lines):
+    """Rows of plain values under the same names, which are read as columns where they stand."""
+
+    def __init__(
+        self, data: bytes, bounds: tuple[Positions, Positions], commas: Positions, names: Sequence[bytes]
+    ) -> None:
+        super().__init__(data, bounds, text=self._object)
+        self.names, self._commas = names, commas
+        self._begins, ends = (np.searchsorted(commas, bound) for bound in bounds)
+        self.right = ends - self._begins == len(names) - 1
+
+    def only(self, positions: Positions) -> "_Rows":
+        """A block of some of the rows."""
+        bounds = self.starts[positions], self.ends[positions]
+        return self if len(positions) == len(self) else _Rows(self.data, bounds, self._commas, self.names)
+
+    def value(self, number: int) -> tuple[Positions, Positions]:
+        """Where the values of a column begin and end; nothing in rows of another length."""
+        row = self._begins + number - 1
+        places = np.append(self._commas, 0)  # if there is but one column, there are no commas
+        begins = self.starts + 1 if number == 0 else places[np.minimum(row, len(self._commas))] + 1
+        ends = self.ends - 1 if number == len(self.names) - 1 else places[np.minimum(row + 1, len(self._commas))]
+        begins, ends = np.where(self.right, begins, self.starts), np.where(self.right, ends, self.starts)
+        return trimmed(self.octets, begins, ends) if self._spaced else (begins, ends)
+
+    @functools.cached_property
+    def _spaced(self) -> bool:
+        """Whether there is white space around values, which the service does not write."""
+        before, after = (
+            np.concatenate(places) for places in ((self.starts, self._commas), (self.ends - 1, self._commas))
+        )
+        return bool(_WHITE[self.octets[before + 1]].any() or _WHITE[self.octets[after - 1]].any())
+
+    @functools.cached_property
+    def escapes(self) -> bool:
+        """Whether strings may hold escapes."""
+        return b"\\" in self.data
+
+    def _object(self, position: int) -> bytes:
+        first, last = int(self.starts[position]), int(self.ends[position])
+        if not self.right[position]:
+            return self.data[first:last]
+        begin = int(self._begins[position])
+        edges = [first, *self._commas[begin : begin + len(self.names) - 1].tolist(), last - 1]
+        values = [self.data[edge + 1 : end] for edge, end in itertools.pairwise(edges)]
+        return b"{" + b",".join(map(b"".join, zip(self.names, values, strict=True))) + b"}"
 
 
 def _names(table: bytes) -> list[bytes]:
@@ -67,9 +134,10 @@ def _names(table: bytes) -> list[bytes]:
         return []
 
 
-def _objects(octets: Octets, firsts: Positions, lasts: Positions, tables: Positions, names: list[list[bytes]]) -> Lines:
+def _objects(
+    octets: Octets, firsts: Positions, lasts: Positions, commas: Positions, tables: Positions, names: list[list[bytes]]
+) -> Lines:
     """Puts the columns' names before the values of rows, and braces around them."""
-    commas = _separators(octets, firsts, lasts)
     counts = np.searchsorted(commas, lasts) - np.searchsorted(commas, firsts) + 1
     right = counts == np.array([len(columns) for columns in names], dtype=np.int64)[tables]
     fields = np.concatenate([firsts, commas])
@@ -96,23 +164,56 @@ def _objects(octets: Octets, firsts: Positions, lasts: Positions, tables: Positi
     return Lines(out.tobytes(), (starts, lasts + moved[np.searchsorted(places, lasts - 1, side="right")]), 0, firsts)
 
 
-def _separators(octets: Octets, firsts: Positions, lasts: Positions) -> Positions:
-    """The commas between the values of rows."""
-    commas = np.flatnonzero(octets == ord(","))
-    row = np.searchsorted(firsts, commas, side="right") - 1
-    commas = commas[(row >= 0) & (commas < lasts[row])]
-    commas = commas[np.searchsorted(string_marks(octets), commas) % 2 == 0]
-    ((inner, inner_ends),) = spans(octets, 5)
-    if not len(inner):
-        return np.asarray(commas)
-    within = np.searchsorted(inner, commas, side="right") - 1
-    return np.asarray(commas[(within < 0) | (commas >= inner_ends[np.minimum(within, len(inner_ends) - 1)])])
-
-
 def unwrap(lines: Lines) -> Unwrapped:
-    """The rows are objects; what stands between them is blanked."""
+    """Rows of plain values are columns; of objects, what stands between them is blanked."""
+    if isinstance(lines, _Rows):
+        # JSON that could be read whole (see `_names`): what a value is shows its first byte.
+        fields = {
+            json.loads(name[:-1]): made(functools.partial(_column, lines, number))
+            for number, name in enumerate(lines.names)
+        }
+        return Unwrapped(None, fields, np.flatnonzero(~lines.right))
     gaps = np.concatenate([[0], lines.ends]), np.append(lines.starts, len(lines.data))
     return Unwrapped(blanked(lines.data, *gaps), {}, np.flatnonzero(lines.octets[lines.starts] != ord("{")))
+
+
+def _column(rows: _Rows, number: int) -> Column:
+    begins, ends = rows.value(number)
+    first = np.where(rows.right, rows.octets[begins], ord("n"))
+    quoted, words, numbers = (
+        first == ord('"'),
+        (first == ord("t")) | (first == ord("f")),
+        (first == ord("-")) | _DIGIT[first],
+    )
+    if quoted.any():
+        column, doubt = strings(rows.octets, begins + quoted, ends - quoted, quoted), None
+        if rows.escapes:
+            column, doubt = _unescaped(column)
+        return column, either(doubt, pa.array(words | numbers))
+    if not numbers.any():
+        return pc.equal(strings(rows.octets, begins, ends, words), "true"), None
+    text = strings(rows.octets, begins, ends, numbers)
+    doubt = either(pa.array(words), pc.equal(text, "-0"))  # a float
+    try:
+        return text.cast(pa.int64()), doubt
+    except pa.ArrowInvalid:
+        return text.cast(pa.float64()), doubt
+
+
+def _unescaped(column: pa.Array) -> Column:
+    """Strings as JSON escapes them, read."""
+    escaped = pc.fill_null(pc.match_substring(column, "\\"), False)
+    if not pc.any(escaped).as_py():
+        return column, None
+    objects = pc.binary_join_element_wise('{"v":"', column.filter(escaped), '"}', "")
+    bounds = np.frombuffer(objects.buffers()[1], dtype=np.int32)[objects.offset :][: len(objects) + 1].astype(np.int64)
+    text = memoryview(objects.buffers()[2])
+    shape = Shape({("v",): "string"})
+    found, read, _ = read_objects(text, bounds[:-1], bounds[1:], np.arange(len(objects)), [shape])
+    rows = np.flatnonzero(escaped.to_numpy(zero_copy_only=False))
+    good, left = (np.isin(np.arange(len(column)), some) for some in (rows[read], np.delete(rows, read)))
+    values = found.column("v").combine_chunks()
+    return pc.replace_with_mask(column, pa.array(good), values), pa.array(left) if left.any() else None
 
 
 def sniff(sample: bytes) -> float:

@@ -8,6 +8,7 @@
 Fields: `time`, `host`, `program`, `pid`, `message`. JSON in the message, with or without the mark `@cee:`, is read with `unwrap: message`.
 """
 
+import functools
 import re
 
 import numpy as np
@@ -15,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
-from retrolabel.transforms.kernels.columns import Mask, groups, next_place, places, strings
+from retrolabel.transforms.formats.interface import Format, Unwrapped, given, made, share_of_lines
+from retrolabel.transforms.kernels.coerce import Column
+from retrolabel.transforms.kernels.columns import Mask, Octets, groups, has_shape, next_of, next_place, places, strings
 from retrolabel.transforms.kernels.json_line import JsonObject
 from retrolabel.transforms.kernels.lines import Lines, Positions
 
@@ -28,8 +30,6 @@ _LAYOUTS = (
     ),
 )
 _NAMES = ("time", "host", "program", "pid", "message")
-_TIME = r"^(\d{4}-\d\d-\d\dT.+|[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d)$"
-_TAG_END = np.isin(np.arange(256), list(b" [:\n"))
 _LINES = [re.compile(layout, re.ASCII) for layout in _LAYOUTS]
 
 
@@ -47,25 +47,21 @@ def record(line: bytes) -> JsonObject:
 
 def unwrap(lines: Lines) -> Unwrapped:
     """Finds the ends of the parts of all lines at once; where lines have priorities, matches them."""
-    if (lines.octets[lines.starts] == ord("<")).any():
-        columns, doubtful = _matched(lines)
-    else:
-        columns, doubtful = _parts(lines)
-    nothing = pa.array(["", "-"])
-    return Unwrapped(
-        None,
-        {name: given(pc.if_else(pc.is_in(column, nothing), None, column)) for name, column in columns.items()},
-        doubtful,
-    )
+    return _matched(lines) if (lines.octets[lines.starts] == ord("<")).any() else _parts(lines)
 
 
-def _matched(lines: Lines) -> tuple[dict[str, pa.Array], Positions]:
+def _matched(lines: Lines) -> Unwrapped:
     (found, unmatched), (others, neither) = (groups(lines, layout) for layout in _LAYOUTS)
     columns = {name: pc.coalesce(pc.struct_field(found, name), pc.struct_field(others, name)) for name in _NAMES}
-    return columns, np.intersect1d(unmatched, neither)
+    fields = {name: given(_something(column)) for name, column in columns.items()}
+    return Unwrapped(None, fields, np.intersect1d(unmatched, neither))
 
 
-def _parts(lines: Lines) -> tuple[dict[str, pa.Array], Positions]:
+def _something(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_in(column, pa.array(["", "-"])), None, column)
+
+
+def _parts(lines: Lines) -> Unwrapped:
     octets, starts, ends, size = lines.octets, lines.starts, lines.ends, len(lines.octets)
     spaces = places(octets, " ")
 
@@ -76,10 +72,10 @@ def _parts(lines: Lines) -> tuple[dict[str, pa.Array], Positions]:
         (octets[starts] >= ord("0")) & (octets[starts] <= ord("9")), next_place(spaces, starts), starts + 15
     )
     host = next_place(spaces, np.minimum(time + 1, size))
-    marks = np.append(np.flatnonzero(_TAG_END[octets]), size)
-    program = next_place(marks, np.minimum(host + 1, size))
-    closed = next_place(places(octets, "]"), program)
+    program = next_of(octets, " [:\n", np.minimum(host + 1, size))
     bracket = at(program, "[")
+    closed = next_of(octets, "]\n", program)
+    closed = np.where(at(closed, "]"), closed, ends)
     after = np.where(bracket, closed + 1, program)
     after = after + at(after, ":")
     after = np.minimum(after + at(after, " "), ends)
@@ -92,14 +88,26 @@ def _parts(lines: Lines) -> tuple[dict[str, pa.Array], Positions]:
         & (~bracket | (closed < ends))
     )
     sure &= ~bracket | (next_place(spaces, program) > closed)
-    bounds = {"time": (starts, time), "host": (time + 1, host), "program": (host + 1, program),
-              "pid": (program + bracket, np.where(bracket, closed, program)), "message": (after, ends)}  # fmt: skip
-    columns = {
-        name: strings(octets, np.where(sure, one, starts), np.where(sure, other, starts))
-        for name, (one, other) in bounds.items()
+    sure &= _is_time(octets, starts, time)
+    pid = program + bracket, np.where(bracket, closed, program)
+    parts = (starts, time), (time + 1, host), (host + 1, program), pid, (after, ends)
+    bounds = {
+        name: (np.where(sure, one, starts), np.where(sure, other, starts))
+        for name, (one, other) in zip(_NAMES, parts, strict=True)
     }
-    sure &= pc.match_substring_regex(columns["time"], _TIME).to_numpy(zero_copy_only=False)
-    return columns, np.flatnonzero(~sure)
+    fields = {name: made(functools.partial(_column, octets, *pair)) for name, pair in bounds.items()}
+    first, last = bounds["message"]
+    there = sure & (last > first) & ~((last == first + 1) & at(first, "-"))
+    return Unwrapped(None, fields, np.flatnonzero(~sure), texts={"message": (first, last, there)})
+
+
+def _column(octets: Octets, starts: Positions, ends: Positions) -> Column:
+    return _something(strings(octets, starts, ends)), None
+
+
+def _is_time(octets: Octets, starts: Positions, ends: Positions) -> Mask:
+    modern = has_shape(octets, starts, "0000-00-00T") & (ends > starts + 11)
+    return modern if modern.all() else modern | has_shape(octets, starts, "Aaa ~0 00:00:00")
 
 
 FORMAT = Format(

@@ -1,6 +1,7 @@
 """Columns out of text by the positions of their values, without a look at each row."""
 
 import re
+import string
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from retrolabel.transforms.kernels.lines import Lines, Positions, is_utf8
 
 Octets = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+
+_NEAR = 48
 
 
 def strings(octets: Octets, starts: Positions, ends: Positions, valid: Mask | None = None) -> pa.Array:
@@ -65,12 +68,44 @@ def next_place(found: Positions, positions: Positions) -> Positions:
     return found[np.searchsorted(found, positions)]
 
 
+def next_of(octets: Octets, characters: str, positions: Positions) -> Positions:
+    """Of each position the first place not before it where one of some characters stands; the end of the text if there is none.
+
+    For places that are near: what lies farther than a few dozen bytes is looked for in the whole text.
+    """
+    wanted = np.isin(np.arange(256), list(characters.encode()))
+    found, left = positions.copy(), np.flatnonzero(positions < len(octets))
+    for _ in range(_NEAR):
+        left = left[~wanted[octets[found[left]]]]
+        if not len(left):
+            return found
+        found[left] += 1
+        left = left[found[left] < len(octets)]
+    found[left] = next_place(np.append(np.flatnonzero(wanted[octets]), len(octets)), found[left])
+    return found
+
+
 def begins_with(octets: Octets, positions: Positions, text: bytes) -> Mask:
-    """Of each position, whether a text stands there."""
-    left = np.flatnonzero(positions + len(text) <= len(octets))
-    for number, octet in enumerate(text):
-        left = left[octets[positions[left] + number] == octet]
-    return np.bincount(left, minlength=len(positions)) > 0
+    """Of each position, whether a text stands there, which does not end with a zero byte."""
+    fits = positions + len(text) <= len(octets)
+    return fits & (_windows(octets, positions, len(text)) == text) if fits.any() else fits
+
+
+def has_shape(octets: Octets, positions: Positions, shape: str) -> Mask:
+    """Of each position, whether a text of that shape stands there: 0 is any digit, ~ a digit or a space, A and a are letters."""
+    fits = positions + len(shape) <= len(octets)
+    if not fits.any():
+        return fits
+    found = _windows(octets, positions, len(shape)).view(np.uint8).reshape(len(positions), len(shape))
+    for number, character in enumerate(shape):
+        fits &= _KINDS[character][found[:, number]] if character in _KINDS else found[:, number] == ord(character)
+    return fits
+
+
+def _windows(octets: Octets, positions: Positions, length: int) -> npt.NDArray[np.bytes_]:
+    """The bytes that follow each position; others where the text ends too early."""
+    windows: npt.NDArray[np.bytes_] = np.ndarray((len(octets) - length + 1,), f"S{length}", octets, strides=(1,))
+    return windows[np.minimum(positions, len(windows) - 1)]
 
 
 def placed(
@@ -118,6 +153,14 @@ def percent_decoded(column: pa.Array) -> pa.Array:
         decoded = pa.array([value.decode() if is_utf8(value) else None for value in decoded.to_pylist()], pa.string())
     return pc.if_else(pc.is_valid(column), decoded, None)
 
+
+_EACH = np.arange(256)
+_KINDS: dict[str, Mask] = {
+    "0": np.isin(_EACH, list(b"0123456789")),
+    "~": np.isin(_EACH, list(b" 0123456789")),
+    "A": np.isin(_EACH, list(string.ascii_uppercase.encode())),
+    "a": np.isin(_EACH, list(string.ascii_lowercase.encode())),
+}
 
 _HEX = np.full(256, -1, dtype=np.int16)
 for _digits, _value in ((b"0123456789", 0), (b"abcdef", 10), (b"ABCDEF", 10)):

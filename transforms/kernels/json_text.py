@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from retrolabel.transforms.kernels.columns import Octets, stretches
+from retrolabel.transforms.kernels.columns import Mask, Octets, stretches
 from retrolabel.transforms.kernels.lines import Positions
 
 _STEPS = np.zeros(256, dtype=np.int8)
@@ -22,7 +22,7 @@ def spans(octets: Octets, *levels: int) -> list[tuple[Positions, Positions]]:
     """
     folded = octets & 0xDF  # `[` and `{` are one bit apart, and so are `]` and `}`
     places = np.flatnonzero((folded == ord("[")) | (folded == ord("]")))
-    places = places[np.searchsorted(string_marks(octets), places) % 2 == 0]
+    places = places[~in_strings(octets, places)]
     steps = _STEPS[octets[places]]
     depth = np.cumsum(steps, dtype=np.int32)
     floor = np.minimum.accumulate(np.minimum(depth, 0))
@@ -38,16 +38,27 @@ def whole_end(data: bytes) -> int:
     return int(ends[-1]) if len(ends) else 0
 
 
-def string_marks(octets: Octets) -> Positions:
-    """The quotes that begin and end strings, in turn."""
-    quotes = np.flatnonzero(octets == ord('"'))
-    slashes = np.flatnonzero(octets == ord("\\"))
-    if not len(slashes) or not len(quotes):
-        return quotes
-    first = np.maximum.accumulate(np.where(np.diff(slashes, prepend=-2) != 1, slashes, 0))  # of the run of each
-    last = np.searchsorted(slashes, quotes) - 1
-    run = np.where((last >= 0) & (slashes[last] == quotes - 1), quotes - first[last], 0)
-    return np.asarray(quotes[run % 2 == 0])
+def in_strings(octets: Octets, places: Positions) -> Mask:
+    """Which of some ascending places, none of them a quote, stand within strings."""
+    if not len(places):
+        return np.zeros(0, dtype=bool)
+    marks = octets == ord('"')
+    marks[_escaped(octets)] = False
+    # The numbers of quotes before each place, modulo 256, of which only the last bit is asked for.
+    between = np.add.reduceat(marks.view(np.uint8), np.concatenate([[0], places]), dtype=np.uint8)[:-1]
+    return np.asarray(np.cumsum(between, dtype=np.uint8) % 2 == 1)
+
+
+def _escaped(octets: Octets) -> Positions:
+    """What stands behind a backslash that is not itself escaped."""
+    slashes = np.flatnonzero(octets[:-1] == ord("\\"))
+    if not len(slashes):
+        return slashes
+    fresh = np.diff(slashes, prepend=-2) != 1
+    if not fresh.all():
+        first = np.maximum.accumulate(np.where(fresh, slashes, 0))  # of the run of each
+        slashes = slashes[(slashes - first) % 2 == 0]
+    return slashes + 1
 
 
 def strays(octets: Octets, begins: Positions, ends: Positions) -> tuple[Positions, Positions]:

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 Positions = npt.NDArray[np.int64]
 
-_NEWLINE, _RETURN, _SPACE, _TAB = 10, 13, 32, 9
+_NEWLINE, _RETURN = 10, 13
+_WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
 
 
 class Lines:
@@ -69,19 +70,9 @@ class Lines:
         starts, ends = self._raw_bounds
         if self.bare_objects:
             return starts, ends, 0
-        total = len(starts)
-        # Trailing and leading white space is rare: one round settles nearly every block, further rounds the odd line.
-        while len(starts):
-            trailing = (ends > starts) & np.isin(self.octets[np.maximum(ends - 1, 0)], (_SPACE, _TAB, _RETURN))
-            leading = (ends > starts) & np.isin(
-                self.octets[np.minimum(starts, len(self.octets) - 1)], (_SPACE, _TAB, _RETURN)
-            )
-            if not trailing.any() and not leading.any():
-                break
-            ends = ends - trailing
-            starts = np.minimum(starts + leading, ends)
+        starts, ends = trimmed(self.octets, starts, ends)
         filled = ends > starts
-        return starts[filled], ends[filled], total - int(filled.sum())
+        return starts[filled], ends[filled], len(filled) - int(filled.sum())
 
     @property
     def starts(self) -> Positions:
@@ -150,6 +141,19 @@ def _as_text(value: Any) -> str:
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
 
 
+def trimmed(octets: npt.NDArray[np.uint8], starts: Positions, ends: Positions) -> tuple[Positions, Positions]:
+    """Stretches of a text without the white space at their ends."""
+    # It is rare: one round settles nearly every block, further rounds the odd line.
+    while len(starts) and len(octets):
+        trailing = (ends > starts) & _WHITE[octets[np.maximum(ends - 1, 0)]]
+        leading = (ends > starts) & _WHITE[octets[np.minimum(starts, len(octets) - 1)]]
+        if not trailing.any() and not leading.any():
+            break
+        ends = ends - trailing
+        starts = np.minimum(starts + leading, ends)
+    return starts, ends
+
+
 def untrimmed(data: bytes) -> Lines:
     """The lines of a block with their white space, but for the line end."""
     newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)
@@ -188,6 +192,24 @@ def remaining(count: int, taken: Positions | list[int]) -> Positions:
     left = np.ones(count, dtype=np.bool_)
     left[taken] = False
     return np.flatnonzero(left)
+
+
+def gathered(
+    octets: npt.NDArray[np.uint8], starts: Positions, ends: Positions
+) -> tuple[memoryview, tuple[Positions, Positions]]:
+    """Stretches of a text, ascending and apart, one behind the other, and where each then begins and ends."""
+    if not len(starts):
+        return memoryview(b""), (starts, ends)
+    if np.array_equal(starts[1:], ends[:-1]):
+        return octets[starts[0] : ends[-1]].data, (starts - starts[0], ends - starts[0])
+    bounds = np.empty(2 * len(starts), dtype=np.int32)
+    bounds[::2], bounds[1::2] = starts, ends
+    alternating = pa.Array.from_buffers(
+        pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), pa.py_buffer(octets)]
+    )
+    _, offsets, text = alternating.take(pa.array(np.arange(0, len(bounds), 2))).buffers()
+    places = np.frombuffer(offsets, dtype=np.int32)[: len(starts) + 1].astype(np.int64)
+    return memoryview(text), (places[:-1], places[1:])
 
 
 def is_utf8(data: bytes | bytearray | memoryview) -> bool:

@@ -18,9 +18,10 @@ from retrolabel.schemas.contract import ARROW_TYPES, Contract, Field
 from retrolabel.schemas.reject import KEPT_BYTES, REJECTS, Reason, Rejected
 from retrolabel.transforms.formats.interface import Below, Format
 from retrolabel.transforms.kernels.coerce import RAW_KINDS, Column, RawKind, coerce_column, coerce_value, either
+from retrolabel.transforms.kernels.columns import Mask, Octets, begins_with
 from retrolabel.transforms.kernels.json_block import Shape, read_objects
-from retrolabel.transforms.kernels.json_line import CEE, WHITE, at_path, lift
-from retrolabel.transforms.kernels.lines import Block, Lines, Positions, remaining
+from retrolabel.transforms.kernels.json_line import CEE, at_path, lift
+from retrolabel.transforms.kernels.lines import Block, Lines, Positions, gathered, remaining, trimmed
 from retrolabel.transforms.kernels.pieces import Joined, join_pieces, whole_record
 
 Path = tuple[str, ...]
@@ -29,6 +30,14 @@ Kinds = Mapping[Path, RawKind]
 
 _PATIENCE = 10 * 2**20
 """Bytes within which the pieces of a line must stand."""
+
+_MARKS = ("\ufeff".encode(), CEE.encode(), "\ufeff".encode())
+"""What may stand before JSON in a string."""
+
+_NOWHERE = np.empty(0, dtype=np.int64)
+
+_Inner = tuple[bytes | memoryview, tuple[Positions, Positions], Positions, list[pa.Array]]
+"""A text of JSON objects, where each begins and ends, the records that hold them, and the doubts about records."""
 
 _LOOK_AT = 5
 """Records looked at to see whether a lifted path holds objects or strings."""
@@ -247,7 +256,11 @@ class LineReader:
                 doubts += _hidden(layers, path)
                 layers += [functools.partial(_under, layer, path) for layer in layers]
                 continue
-            text, bounds, held, doubt = _inner_text(_merged(layers, path))
+            stands = unwrapped.texts.get(path[0]) if depth == len(path) == 1 else None
+            if stands is None:
+                text, bounds, held, doubt = _inner_text(_merged(layers, path))
+            else:
+                text, bounds, held, doubt = _inner_objects(lines.octets, *stands)
             found, rows = self._objects(text, bounds, np.arange(len(held)), sample, depth, {})
             doubts += [*doubt, *_all_but(rows, len(held), held, count)]
             layers.append(_columns_of(_spread(found, held[rows], count)))
@@ -413,27 +426,30 @@ def _hidden(layers: Sequence[Below], path: Path) -> list[pa.Array]:
     return [pc.and_(one, other) for one, other in itertools.combinations(there, 2)]
 
 
-def _inner_text(column: Column) -> tuple[bytes, tuple[Positions, Positions], Positions, list[pa.Array]]:
-    """The JSON in a column of strings as a text of lines, where each begins and ends, their records, and the doubts."""
+def _inner_text(column: Column) -> _Inner:
+    """The JSON in a column of strings, read where Arrow keeps it."""
     raw, unsure = column
-    if pc.any(pc.starts_with(raw, "\ufeff")).as_py():
-        raw = pc.utf8_trim(raw, WHITE)
-    text = pc.ascii_trim(raw, WHITE[:-1])
-    if pc.any(pc.starts_with(text, CEE)).as_py():
-        text = pc.utf8_ltrim(
-            pc.if_else(pc.starts_with(text, CEE), pc.utf8_slice_codeunits(text, len(CEE)), text), WHITE
-        )
-    braced = pc.fill_null(pc.and_(pc.starts_with(text, "{"), pc.ends_with(text, "}")), False)
-    doubts = [pc.and_not(pc.is_valid(raw), braced), *([] if unsure is None else [unsure])]
-    held = np.flatnonzero(braced.to_numpy(zero_copy_only=False))
-    if len(held) < len(text):
-        text = text.filter(braced)
-    if pc.any(pc.match_substring(text, "\n")).as_py():
-        text = pc.replace_substring(text, "\n", " ")  # white space: in a string JSON would have escaped it
-    joined = pc.binary_join_element_wise(text, "", "\n")
-    offsets = np.frombuffer(joined.buffers()[1], dtype=np.int32)[joined.offset :][: len(joined) + 1].astype(np.int64)
-    data = joined.buffers()[2].to_pybytes() if len(joined) else b""
-    return data, (offsets[:-1], offsets[1:] - 1), held, doubts
+    if raw.null_count == len(raw):
+        return b"", (_NOWHERE, _NOWHERE), _NOWHERE, [] if unsure is None else [unsure]
+    _, offsets, text = raw.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int32)[raw.offset :][: len(raw) + 1].astype(np.int64)
+    valid = raw.is_valid().to_numpy(zero_copy_only=False)
+    json, where, held, doubts = _inner_objects(np.frombuffer(text, dtype=np.uint8), bounds[:-1], bounds[1:], valid)
+    return json, where, held, doubts if unsure is None else [*doubts, unsure]
+
+
+def _inner_objects(octets: Octets, starts: Positions, ends: Positions, valid: Mask) -> _Inner:
+    """The JSON objects in stretches of a text, one a record."""
+    starts, ends = trimmed(octets, starts, ends)
+    for mark in _MARKS:  # in the order in which `json_line.lift` takes them off
+        marked = begins_with(octets, starts, mark) & (starts + len(mark) <= ends)
+        if marked.any():
+            starts, ends = trimmed(octets, starts + len(mark) * marked, ends)
+    braced = valid & (ends > starts)
+    braced[braced] = (octets[starts[braced]] == ord("{")) & (octets[ends[braced] - 1] == ord("}"))
+    held = np.flatnonzero(braced)
+    wrong = valid & ~braced
+    return *gathered(octets, starts[held], ends[held]), held, [pa.array(wrong)] if wrong.any() else []
 
 
 def _spread(table: pa.Table, rows: Positions, count: int) -> pa.Table:
