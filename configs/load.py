@@ -17,6 +17,7 @@ import yaml
 from retrolabel.configs.model import (
     CONSENT,
     OPERATIONAL,
+    Anonymity,
     Bound,
     Card,
     Config,
@@ -40,7 +41,7 @@ from retrolabel.configs.model import (
 from retrolabel.schemas.contract import Contract, Field, contract_of
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
 from retrolabel.schemas.metadata_files import schema_from, statistics_from, to_bytes
-from retrolabel.schemas.personal import KEYED
+from retrolabel.schemas.personal import KEYED, parse_generalization
 
 PREDICTIONS = "predictions"
 RESERVED = ("split", "weight")
@@ -54,6 +55,7 @@ ALERTS = (
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
+_MAX_WAYS = 1000
 _TAGS = ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _PLACEHOLDER = re.compile(r"\{([^}]*)\}?")
@@ -300,7 +302,7 @@ def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
 _SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     PREDICTIONS: Source, "split": Split, "sample": Sample, "output": Output, "privacy": Privacy, "validation": Validation,
     "schedule": Schedule, "retention": Retention, "on_publish": OnPublish,
-    "monitor": Monitor, "consent": Consent, "card": Card,
+    "monitor": Monitor, "consent": Consent, "anonymity": Anonymity, "card": Card,
 }  # fmt: skip
 
 
@@ -467,6 +469,8 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
         _check_split(config, contracts.get(PREDICTIONS), add)
     if config.monitor:
         _check_monitor(config, config.monitor, contracts.get(PREDICTIONS), add)
+    if config.anonymity:
+        _check_anonymity(config, config.anonymity, contracts.get(PREDICTIONS), add)
 
 
 def _check_source(source: Source, contract: Contract | None, keys: KeyPath, add: Any) -> None:
@@ -633,6 +637,49 @@ def _check_monitor(config: Config, monitor: Monitor, contract: Contract | None, 
     for name in monitor.alerts:
         if name not in ALERTS:
             add(("monitor", "alerts", name), f"no measure is called {name!r}. {nearest_name(name, ALERTS)}")
+
+
+def _check_anonymity(config: Config, anonymity: Anonymity, contract: Contract | None, add: Any) -> None:
+    quasi = {
+        field.name: field
+        for field in _named(anonymity.quasi_identifiers, contract, ("anonymity", "quasi_identifiers"), add)
+    }
+    for name, field in quasi.items():
+        if field.repeated:
+            add(("anonymity", "quasi_identifiers"), f"{name!r} is {_kind(field)}; a quasi-identifier has one value")
+        if name in config.predictions.key or name in anonymity.person:
+            add(
+                ("anonymity", "quasi_identifiers"), f"{name!r} tells predictions or people apart: no two would be alike"
+            )
+    for field in _named(anonymity.person, contract, ("anonymity", "person"), add):
+        if field.repeated or field.kind in ("float", "double"):
+            add(
+                ("anonymity", "person"), f"{field.name!r} is {_kind(field)}; expected a string, an integer or a boolean"
+            )
+    ways = 1
+    for name, steps in anonymity.generalize.items():
+        keys, ways = ("anonymity", "generalize", name), ways * (len(steps) + 1)
+        if name not in anonymity.quasi_identifiers:
+            add(keys, f"is not among 'quasi_identifiers'. {nearest_name(name, anonymity.quasi_identifiers)}")
+        for number, step in enumerate(steps if name in quasi else ()):
+            try:
+                if parse_generalization(name, step, quasi[name].kind, quasi[name].repeated).kind:
+                    add(
+                        (*keys, number),
+                        "'edges' makes texts of numbers, and a column has one type; expected {bin: WIDTH}",
+                    )
+            except ConfigError as error:
+                add((*keys, number), str(error))
+    if ways > _MAX_WAYS:
+        add(
+            ("anonymity", "generalize"),
+            f"makes {ways:,} ways to generalize; at most {_MAX_WAYS:,} are tried: give fewer steps",
+        )
+    if config.monitor and config.monitor.min_rows < anonymity.k:
+        add(
+            ("monitor", "min_rows"),
+            f"values of fewer rows would be told than 'anonymity' publishes; expected at least k, {anonymity.k}",
+        )
 
 
 def _check_privacy(config: Config, logged: Mapping[str, Contract], add: Any) -> None:

@@ -220,6 +220,21 @@ class Consent(Section):
         return self
 
 
+class Anonymity(Section):
+    """How many people at least must be alike in what others may know of them (k-anonymity)."""
+
+    k: int = Field(ge=2)
+    """No row is published whose group, the rows of equal quasi-identifiers of the day, has fewer people."""
+    quasi_identifiers: Names
+    """The predictions' fields by which a person might be recognised."""
+    person: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """The predictions' fields that tell people apart; without them every row counts as a person."""
+    generalize: dict[str, Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]] = {}
+    """Of quasi-identifiers what may stand for their values, ever coarser, each step as a contract's `generalize`."""
+    max_suppressed: float = Field(default=0.01, ge=0, le=1)
+    """The share of the examples that may be suppressed before values are made coarser."""
+
+
 class Card(Section):
     """What the data card of a version says that nobody can tell from the data."""
 
@@ -440,6 +455,7 @@ class Config(Section):
     output: Output = Output()
     privacy: Privacy = Privacy()
     consent: Consent | None = None
+    anonymity: Anonymity | None = None
     card: Card = Card()
     slices: Annotated[tuple[Names, ...], BeforeValidator(_as_slices)] = ()
     """Columns, or groups of them, by whose values the statistics tell examples apart; boolean labels always do."""

@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from retrolabel.configs.model import CONSENT
+from retrolabel.transforms.anonymity import KeepAnonymous
 from retrolabel.transforms.commit import CommitVersion, Watermarks
 from retrolabel.transforms.consent import KeepConsented
 from retrolabel.transforms.exchange import Partition
@@ -63,7 +64,13 @@ class BuildDataset(beam.PTransform):
         # No outcome yet is no negative: a label needs to know how far the outcome logs reach.
         watermarks = parsed[TALLIES] | "Watermarks" >> Watermarks()
         labelled = (*streams, *partial, watermarks) | "Label" >> LabelExamples(plan)
-        written = labelled.examples | "Write" >> WriteParts(plan)
+        examples = labelled.examples
+        # Whoever is told apart by what others know of them is not in the dataset.
+        if plan.anonymity:
+            anonymous = examples | "KeepAnonymous" >> KeepAnonymous(plan, plan.anonymity)
+            examples = anonymous.examples
+            tallies.append(anonymous.tallies)
+        written = examples | "Write" >> WriteParts(plan)
         rejected = parsed[REJECTS] | "WriteRejects" >> WriteRejects(plan)
         if plan.monitor and plan.monitor.query:
             tallies.append(labelled[RANKED] | "MeasureRanking" >> MeasureRanking(plan))

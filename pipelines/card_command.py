@@ -1,52 +1,18 @@
 """`retrolabel card`: the data card of a version, as Croissant JSON-LD."""
 
-import datetime
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
 import click
 
-from retrolabel.schemas.contract import Field, parse_contract
-from retrolabel.schemas.manifest import DayManifest, VersionRecord
-from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import VERSIONS, read_day_manifest, read_version, record_path, split_name
-from retrolabel.transforms.plan import PREDICTIONS
-
-CONFORMS_TO = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
-
-_CROISSANT = ("citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet", "format", "includes", "isLiveDataset", "jsonPath",
-              "key", "md5", "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
-              "transform")  # fmt: skip
-_CONTEXT = {
-    "@language": "en", "@vocab": "https://schema.org/", "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
-    "sc": "https://schema.org/", "dct": "http://purl.org/dc/terms/", "conformsTo": "dct:conformsTo",
-    "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "examples": {"@id": "cr:examples", "@type": "@json"}, **{name: f"cr:{name}" for name in _CROISSANT},
-}  # fmt: skip
-_TYPES = {"string": "sc:Text", "bool": "sc:Boolean", "int32": "cr:Int32", "int64": "cr:Int64", "float": "cr:Float32", "double": "cr:Float64",
-          "timestamp[us, tz=UTC]": "sc:DateTime"}  # fmt: skip
-_ENCODINGS = {
-    "parquet": "application/x-parquet",
-    "avro": "application/vnd.apache.avro",
-    "tfrecord": "application/x-tfrecord",
-}
-_TREATED = {
-    "hash": "a keyed hash",
-    "tokenize": "a token that who has the key can turn back",
-    "redact": "free text without what was recognised as personal",
-    "drop": "not in the dataset",
-    "generalize": "a coarser value",
-}
+from retrolabel.pipelines.report.card import card_text
+from retrolabel.transforms.dataset import read_version, split_name
 
 
 @click.command()
 @click.argument("dataset")
 def command(dataset: str) -> None:
-    """Print the data card of DATASET, or DATASET@VERSION: sources, purpose, fields with their docs and sensitivity, files.
+    """Print the data card of DATASET, or DATASET@VERSION: sources, purpose, fields with their docs and sensitivity, rules, files.
 
     It is JSON-LD as Croissant 1.0 (MLCommons) describes it, with the properties of Croissant RAI. Paths of files are relative to
-    the dataset's folder: keep it there.
+    the dataset's folder: keep it there. Every build leaves the same there, as croissant-<version>.json, beside its report.
 
     \b
     Examples:
@@ -54,98 +20,4 @@ def command(dataset: str) -> None:
       retrolabel card datasets/shoes_ctr@7
     """
     root, version = split_name(dataset)
-    record = read_version(root, version)
-    manifests = [read_day_manifest(root, record.days[day]) for day in sorted(record.days)]
-    _, written = storage.list_files(storage.join(root, VERSIONS))[record_path(record.version).partition("/")[2]]
-    published = datetime.datetime.fromtimestamp(written, datetime.UTC).date()
-    click.echo(json.dumps(card_of(record, manifests, published), indent=1, ensure_ascii=False))
-
-
-def card_of(record: VersionRecord, manifests: Sequence[DayManifest], published: datetime.date) -> dict[str, Any]:
-    """The card of a version, in the terms of Croissant 1.0 (docs.mlcommons.org/croissant/docs/croissant-spec.html) and Croissant RAI 1.0.
-
-    Args:
-        record: of the version.
-        manifests: of its days, ascending.
-        published: the day on which it was.
-    """
-    newest = manifests[-1]
-    said = newest.config.get("card", {})
-    contracts = {name: parse_contract(text) for name, text in newest.contracts.items()}
-    personal = [
-        f"{source}.{field.name}: {_TREATED[field.pii]}"
-        for source, contract in contracts.items()
-        for field in contract.fields
-        if field.pii
-    ]
-    card = {
-        "@context": _CONTEXT, "@type": "sc:Dataset", "conformsTo": list(CONFORMS_TO), "name": record.dataset,
-        "description": said.get("description") or f"Predictions of a model and what came of them: labels {', '.join(newest.labels)}.",
-        "version": f"{record.version}.0.0", "datePublished": published.isoformat(),
-        "temporalCoverage": f"{manifests[0].date}/{newest.date}", "isLiveDataset": True,
-        **{key: said[key] for key in ("license", "creator", "url") if key in said},
-        "rai:dataUseCases": said.get("purpose"),
-        "rai:dataCollection": "; ".join(_told(name, newest) for name in newest.contracts),
-        "rai:personalSensitiveInformation": personal,
-        "distribution": list(_distribution(manifests)),
-        "recordSet": [_record_set(split, newest, {field.name: field for field in contracts[PREDICTIONS].fields})
-                      for split in sorted(newest.splits)],
-    }  # fmt: skip
-    return {key: value for key, value in card.items() if value not in (None, [])}
-
-
-def _told(source: str, manifest: DayManifest) -> str:
-    """What one source is, and how much of it was used on the newest day."""
-    config = manifest.config
-    section = config.get("outcomes", {}).get(source) or config.get(source, {}).get("log") or config.get(source)
-    counts, files = manifest.accounting[source], sum(file.source == source for file in manifest.inputs)
-    return (f"{source}: a log of format {(section or {}).get('format', 'unknown')}, on {manifest.date} {counts.lines:,} lines in {files:,} files, "
-            f"{counts.rejected:,} rejected, {counts.no_consent:,} without consent, {counts.unique:,} unique events")  # fmt: skip
-
-
-def _distribution(manifests: Sequence[DayManifest]) -> Iterator[dict[str, Any]]:
-    """Every part file, and of each split the set of them."""
-    splits: dict[str, list[str]] = {}
-    for part in (part for manifest in manifests for part in manifest.files if part.kind == "examples"):
-        encoding = _ENCODINGS[part.path.rpartition(".")[2]]
-        splits.setdefault(part.split or "all", []).append(part.path)
-        yield {"@type": "cr:FileObject", "@id": part.path, "name": part.path.rpartition("/")[2], "contentUrl": part.path,
-               "contentSize": f"{part.bytes} B", "encodingFormat": encoding, "sha256": part.sha256}  # fmt: skip
-    for split, paths in sorted(splits.items()):
-        yield {"@type": "cr:FileSet", "@id": f"files-{split}", "name": f"files-{split}", "includes": paths,
-               "encodingFormat": _ENCODINGS[paths[0].rpartition(".")[2]]}  # fmt: skip
-
-
-def _record_set(split: str, manifest: DayManifest, fields: Mapping[str, Field]) -> dict[str, Any]:
-    columns = [
-        {"@type": "cr:Field", "@id": f"{split}/{column['name']}", "name": column["name"], **_type_of(column["type"]),
-         "description": _description(column["name"], fields.get(column["name"]), manifest),
-         "source": {"fileSet": {"@id": f"files-{split}"}, "extract": {"column": column["name"]}}}
-        for column in manifest.example_schema
-    ]  # fmt: skip
-    return {
-        "@type": "cr:RecordSet", "@id": split, "name": split, "description": f"The examples of the split {split}.",
-        "key": [{"@id": f"{split}/{name}"} for name in manifest.key], "field": columns,
-    }  # fmt: skip
-
-
-def _type_of(name: str) -> dict[str, Any]:
-    if name.startswith("list<"):
-        return {"dataType": _TYPES[name.rpartition(": ")[2].rstrip(">")], "repeated": True}
-    return {"dataType": _TYPES[name]}
-
-
-def _description(name: str, field: Field | None, manifest: DayManifest) -> str:
-    """The field's own doc, or what a label is, and how personal data in it was treated."""
-    if name in manifest.labels:
-        label = manifest.config.get("labels", {}).get(name, {})
-        window = (
-            f", from {label.get('after', 'then')} to {label['window']} after the prediction"
-            if "window" in label
-            else ""
-        )
-        return f"Label: {label.get('value', 'any')} of {label.get('outcome', 'the outcomes')}{window}."
-    if field is None:
-        return "Weight of the row, because negatives were sampled." if name == "weight" else ""
-    sensitivity = f"Personal data: {_TREATED[field.pii]}." if field.pii else "No personal data by its contract."
-    return " ".join(filter(None, [field.doc, sensitivity]))
+    click.echo(card_text(root, read_version(root, version)))

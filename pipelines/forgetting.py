@@ -29,6 +29,7 @@ from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import (
     REPORTS,
     VERSIONS,
+    card_path,
     read_day_manifest,
     read_version,
     record_path,
@@ -232,7 +233,8 @@ def _renew_report(root: str, number: int, receipt: str) -> None:
     try:
         write_report(root, number, again=True)
     except Exception as error:  # noqa: BLE001 - a report is a view: better none than one that shows them
-        storage.delete(storage.join(root, report_path(number)))
+        for path in (report_path(number), card_path(number)):
+            storage.delete(storage.join(root, path))
         click.echo(f"warning: the report of version {number} could not be written again and is gone: {error}", err=True)
 
 

@@ -22,13 +22,14 @@ from retrolabel.configs.load import Project, consent_log
 from retrolabel.configs.model import CONSENT, Auth, Config, ConsentLog, Outcome, Privacy, Secret
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import InputError
-from retrolabel.schemas.personal import KEYED
+from retrolabel.schemas.personal import KEYED, parse_generalization
 from retrolabel.schemas.receipt import Receipt
 from retrolabel.transforms.apis import api_of
 from retrolabel.transforms.apis.interface import Query
 from retrolabel.transforms.ask import any_reaches, slices_of
 from retrolabel.transforms.copies import without_copies
 from retrolabel.transforms.formats import find_format
+from retrolabel.transforms.kernels.anonymity import AnonymityRule, QuasiIdentifier
 from retrolabel.transforms.kernels.attribution import AttributionRule, LabelRule
 from retrolabel.transforms.kernels.consent import ALWAYS, ConsentRule
 from retrolabel.transforms.kernels.examples import ExampleRule, SplitRule, day_bounds
@@ -130,6 +131,7 @@ def plan_build(
         consent=consent_rule(project.config),
         receipts=receipts,
         suffix=suffix_of(receipts),
+        anonymity=anonymity_rule(project),
     ), inputs
 
 
@@ -264,7 +266,7 @@ def reader_of(project: Project, name: str) -> LineReader:
     source = project.source(name)
     layout = find_format(source.format, source.options, project.directory)
     unwrap = tuple(split_path(path) for path in source.unwrap)
-    keep = project.config.privacy.rejected_lines == "keep"
+    keep = project.config.privacy.rejected_lines == "keep" and project.config.anonymity is None
     return LineReader(name, layout, project.logged[name], source.timezone, keep, unwrap)
 
 
@@ -302,6 +304,19 @@ def attribution_of(project: Project, name: str) -> AttributionRule:
     )  # fmt: skip
     fields = tuple(field.name for field in contract.fields)
     return AttributionRule(name, outcome.key, outcome.prediction_key or outcome.key, outcome.time, fields, labels)
+
+
+def anonymity_rule(project: Project) -> AnonymityRule | None:
+    """How many people must be alike in a published row, if that is asked."""
+    anonymity, contract = project.config.anonymity, project.contracts[PREDICTIONS]
+    if anonymity is None:
+        return None
+    columns = tuple(
+        QuasiIdentifier(name, tuple(parse_generalization(name, step, contract.field(name).kind, repeated=False)
+                                    for step in anonymity.generalize.get(name, ())))
+        for name in anonymity.quasi_identifiers
+    )  # fmt: skip
+    return AnonymityRule(anonymity.k, columns, anonymity.person, anonymity.max_suppressed)
 
 
 def monitor_rule(project: Project) -> MonitorRule | None:
@@ -384,8 +399,11 @@ def _known_beforehand(
 ) -> dict[str, Any]:
     config, contract = project.config, project.contracts[PREDICTIONS]
     types = {label.name: label.type for rule in attributions for label in rule.labels}
+    anonymity = anonymity_rule(project)
+    coarser = {column.name for column in anonymity.columns if column.may_be_null} if anonymity else set()
     schema = [
-        {"name": field.name, "type": str(field.arrow_type), "nullable": field.nullable} for field in contract.fields
+        {"name": field.name, "type": str(field.arrow_type), "nullable": field.nullable or field.name in coarser}
+        for field in contract.fields
     ]
     schema += [{"name": name, "type": str(types[name]), "nullable": True} for name in config.labels]
     if config.sample:

@@ -1,5 +1,6 @@
 """What a person wants to read about a build."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from retrolabel.pipelines.monitored import measures_of
 from retrolabel.schemas.errors import printable
 from retrolabel.schemas.manifest import DayManifest, SourceCounts
+from retrolabel.transforms.kernels.anonymity import COUNTED
 from retrolabel.transforms.publish import Published
 
 _PREDICTIONS = "predictions"
@@ -26,6 +28,8 @@ def render_summary(
     """
     lines = [_headline(manifest, published), ""]
     lines += _examples(manifest)
+    if anonymous := list(anonymity_told(manifest)):
+        lines += ["", f"  anonymity: {anonymous[0]}", *(f"    {line}" for line in anonymous[1:])]
     for source in sorted(manifest.accounting, key=lambda name: (name != _PREDICTIONS, name)):
         lines += ["", *_source(source, manifest)]
     if measures := measures_of(root, manifest):
@@ -110,6 +114,28 @@ def balance(label: Mapping[str, Any], rows: int) -> str:
     return f"mean {label['mean']:.4g}{unknown}"
 
 
+def anonymity_told(manifest: DayManifest) -> Iterator[str]:
+    """The same for a terminal, a page and a card: first what holds, then what it cost; nothing if nobody asked for it."""
+    found = manifest.anonymity
+    if found is None:
+        return
+    rows = (manifest.accounting[_PREDICTIONS].examples or 0) + found["suppressed"]
+    names = ", ".join(sorted(found["quasi_identifiers"]))
+    yield f"at least {found['k']:,} {found['counts']} share the {names} of each row"
+    more = " or more" if found["counts"] == "people" and found["smallest"] == max(COUNTED, found["k"]) else ""
+    yield f"{found['groups']:,} groups" + (
+        f", the smallest of {found['smallest']:,} {found['counts']}{more}" if found["smallest"] else ""
+    )
+    share = f" ({found['suppressed'] / rows:.2%})" if rows else ""
+    yield f"{found['suppressed']:,} of {rows:,} rows suppressed{share}; {found['at_risk']:,} were in smaller groups as logged"
+    steps = manifest.config.get("anonymity", {}).get("generalize", {})
+    for name, one in sorted(found["quasi_identifiers"].items()):
+        if one["level"]:
+            yield f"{name} made coarser: {json.dumps(steps[name][one['level'] - 1], ensure_ascii=False)}, step {one['level']} of {one['steps']}"
+    if found["precision"] < 1:
+        yield f"{found['precision']:.0%} of the precision is left"
+
+
 def _source(name: str, manifest: DayManifest) -> Iterator[str]:
     counts = manifest.accounting[name]
     files = [file for file in manifest.inputs if file.source == name and not file.copy_of]
@@ -141,7 +167,9 @@ def _flow(name: str, counts: SourceCounts) -> Iterator[str]:
             "unique",
         ),
     )
-    ends = ("examples", "immature", "sampled_out") if name == _PREDICTIONS else ("attributed", "unattributed", "orphan")
+    ends: tuple[str, ...] = ("attributed", "unattributed", "orphan")
+    if name == _PREDICTIONS:
+        ends = ("examples", "immature", "sampled_out", *(("suppressed",) if counts.suppressed else ()))
     yield f"lines = {first}"
     conflicts = f", {counts.conflicting:,} of the duplicates conflicting" if counts.conflicting else ""
     yield f"parsed = {second}{conflicts}"

@@ -130,6 +130,8 @@ class SourceCounts(pydantic.BaseModel):
     examples: int | None = None
     immature: int | None = None
     sampled_out: int | None = None
+    suppressed: int = pydantic.Field(default=0, exclude_if=lambda count: not count)
+    """Examples that too few others were like (`anonymity`)."""
     attributed: int | None = None
     unattributed: int | None = None
     orphan: int | None = None
@@ -149,7 +151,7 @@ def broken_identities(source: str, counts: SourceCounts) -> list[str]:
             "duplicate",
             "unique",
         ),
-        "unique": ("examples", "immature", "sampled_out")
+        "unique": ("examples", "immature", "sampled_out", *(("suppressed",) if counts.suppressed else ()))
         if source == "predictions"
         else ("attributed", "unattributed", "orphan"),
     }
@@ -205,6 +207,10 @@ class DayManifest(AtRest):
     """What does not fit the schema that the config names; null if it names none. Its statistics have a file of their own."""
     leaks: list[Mapping[str, Any]] = []
     """Features that predict a label so well that they may have been made from it: `feature`, `label` and `share` of its entropy."""
+    anonymity: Mapping[str, Any] | None = pydantic.Field(default=None, exclude_if=lambda found: found is None)
+    """If k-anonymity is asked for: `k`, of what (`counts`: people or rows), each quasi-identifier's `level` of how many `steps`, how many
+    rows were `at_risk` in smaller groups as logged and were `suppressed`, the number of `groups`, the size of the `smallest`, and the
+    `precision` that is left (Sweeney's Prec)."""
     compared_with: str | None = None
     """The manifest of the day that drift was measured against."""
     delays: Mapping[str, Any] = {}

@@ -68,10 +68,15 @@ def parse_treatment(name: str, entry: dict[str, Any], kind: str, repeated: bool)
     if (pii == "generalize") != (rule is not None):
         raise ConfigError(f"field {name!r}: 'generalize' and \"pii\": \"generalize\" go together, as in "
                           '"pii": "generalize", "generalize": {"bin": 10}')  # fmt: skip
-    return str(pii), None if rule is None else _parse_generalization(name, rule, kind, repeated)
+    return str(pii), None if rule is None else parse_generalization(name, rule, kind, repeated)
 
 
-def _parse_generalization(name: str, rule: Any, kind: str, repeated: bool) -> Generalization:
+def parse_generalization(name: str, rule: Any, kind: str, repeated: bool) -> Generalization:
+    """Reads what is to stand for the values of a field.
+
+    Raises:
+        ConfigError: it is no way of generalization, or does not fit the field.
+    """
     ways = [way for way in _WAYS if isinstance(rule, dict) and way in rule]
     if len(ways) != 1 or set(rule) - {*ways, *(["other"] if ways == ["map"] else [])}:
         told = "; ".join(f"{way!r}: {what}" for way, what in _WAYS.items())

@@ -21,6 +21,7 @@ from retrolabel.schemas.manifest import (
 )
 from retrolabel.transforms import tally
 from retrolabel.transforms.describe import Description, describe, merged_statistics
+from retrolabel.transforms.kernels.anonymity import COUNTED
 from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.delays import DelayCounts, add_delays, as_published
@@ -123,6 +124,7 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
         rejected_examples=_rejected_examples(blocks),
         splits={split: _split(plan, split, statistics) for split in _split_names(plan)},
         anomalies=None,
+        anonymity=_anonymity(plan, tallies, accounting[PREDICTIONS]),
         compared_with=None,
         delays={
             label.name: as_published(add_delays(delays[label.name]), label.window) for _, label in plan.examples.labels
@@ -235,10 +237,32 @@ def _input_file(source: str, name: str, blocks: list[tally.BlockTally]) -> Input
 
 
 def _counts(name: str, counts: Counter[str], reasons: Counter[str]) -> SourceCounts:
-    other = ("attributed", "unattributed", "orphan") if name == PREDICTIONS else ("examples", "immature", "sampled_out")
+    other = (
+        ("attributed", "unattributed", "orphan")
+        if name == PREDICTIONS
+        else ("examples", "immature", "sampled_out", "suppressed")
+    )
     return SourceCounts(
         **{key: value for key, value in counts.items() if key not in other}, reasons=dict(sorted(reasons.items()))
     )
+
+
+def _anonymity(plan: BuildPlan, tallies: Sequence[tally.Tally], counts: Counter[str]) -> dict[str, Any] | None:
+    rule, found = plan.anonymity, [one for one in tallies if isinstance(one, tally.AnonymityTally)]
+    if rule is None:
+        return None
+    place = max((one.place for one in found), default=0)
+    levels = rule.lattice[place]
+    at_risk = [one.at_risk for one in found]
+    smallest = min((one.smallest for one in found if one.groups), default=None)
+    return {
+        "k": rule.k, "counts": "people" if rule.person else "rows",
+        "quasi_identifiers": {column.name: {"level": level, "steps": len(column.coarser)} for column, level in zip(rule.columns, levels, strict=True)},
+        "at_risk": max(at_risk, default=0) if len(rule.lattice) > 1 else sum(at_risk),
+        "suppressed": counts["suppressed"], "groups": sum(one.groups for one in found),
+        "smallest": smallest if smallest is None or not rule.person else min(smallest, max(rule.k, COUNTED)),
+        "precision": round(rule.precision(levels), 6),
+    }  # fmt: skip
 
 
 def _rejected_examples(blocks: dict[tuple[str, str], list[tally.BlockTally]]) -> list[RejectedExample]:

@@ -45,6 +45,11 @@ def report_path(version: int) -> str:
     return f"{REPORTS}/{version:08d}.html"
 
 
+def card_path(version: int) -> str:
+    """Where the data card of a version stands, relative to the dataset's folder: who reads Croissant looks for files below its folder alone."""
+    return f"croissant-{version:08d}.json"
+
+
 def version_numbers(root: str) -> list[int]:
     """The numbers of all versions, ascending."""
     names = storage.list_files(storage.join(root, VERSIONS))

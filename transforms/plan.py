@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from retrolabel.schemas.manifest import InputFile
 from retrolabel.transforms.apis.interface import Query
+from retrolabel.transforms.kernels.anonymity import AnonymityRule
 from retrolabel.transforms.kernels.attribution import AttributionRule
 from retrolabel.transforms.kernels.consent import ConsentRule
 from retrolabel.transforms.kernels.examples import ExampleRule
@@ -128,6 +129,8 @@ class BuildPlan:
     """Of the people who were forgotten when the build began."""
     suffix: str = ""
     """Ends the name of the build's folder: it says which receipts the build knew."""
+    anonymity: AnonymityRule | None = None
+    """How many people must be alike in a published row, if that is asked."""
 
     @property
     def folder(self) -> str:

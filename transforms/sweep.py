@@ -4,12 +4,12 @@ import re
 import time
 
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import read_day_manifest, read_version, report_path, version_numbers
+from retrolabel.transforms.dataset import card_path, read_day_manifest, read_version, report_path, version_numbers
 from retrolabel.transforms.receipts import receipt_ids, suffix_of
 
 _BUILT = re.compile(
     r"(?:\d{4}-\d\d-\d\d/[0-9a-f]{16}(?P<build>-[0-9a-f]{8})?|_tmp/[^/-]+(?P<run>-[0-9a-f]{8})?)/.+"
-    r"|_(?:versions|receipts)/\.tmp-[^/]+|_reports/(?:\d{8}\.html|\.tmp-[^/]+)"
+    r"|_(?:versions|receipts)/\.tmp-[^/]+|_reports/(?:\d{8}\.html|\.tmp-[^/]+)|croissant-\d{8}\.json|\.tmp-[^/]+"
 )
 """What builds write below a dataset's folder, and nothing that a person may have put there."""
 
@@ -56,23 +56,24 @@ def sweep(root: str, older_than: float, *, dry_run: bool = False) -> dict[str, i
 
 
 def listed_files(root: str) -> set[str]:
-    """Every file that any version lists, and its report."""
+    """Every file that any version lists, and its report and card."""
     numbers = version_numbers(root)
     manifests = {path for number in numbers for path in read_version(root, number).days.values()}
     return (
         manifests
         | set(map(report_path, numbers))
+        | set(map(card_path, numbers))
         | {part.path for path in manifests for part in read_day_manifest(root, path).files}
     )
 
 
 def _is_ignorant(path: str, receipts: tuple[str, ...]) -> bool:
-    """Whether a build or run wrote a file that did not know all receipts, or it is the report of a version that is gone."""
+    """Whether a build or run wrote a file that did not know all receipts, or it is the report or card of a version that is gone."""
     match = _BUILT.fullmatch(path)
     if not receipts or match is None or path.rpartition("/")[0] in ("_versions", "_receipts"):
         return False
-    if path.startswith("_reports/"):
-        return path.endswith(".html")
+    if path.startswith("_reports/") or "/" not in path:
+        return path.endswith((".html", ".json"))
     return (match["build"] or match["run"] or "") != suffix_of(receipts)
 
 

@@ -41,6 +41,7 @@ class SourceTally(msgspec.Struct, tag="source", frozen=True):
     examples: int = 0
     immature: int = 0
     sampled_out: int = 0
+    suppressed: int = 0
     attributed: int = 0
     unattributed: int = 0
     orphan: int = 0
@@ -77,7 +78,20 @@ class MonitorTally(msgspec.Struct, tag="monitor", frozen=True):
     """A table of `STATISTICS`, as Arrow IPC."""
 
 
-Tally = BlockTally | SourceTally | PartTally | DelayTally | MonitorTally
+class AnonymityTally(msgspec.Struct, tag="anonymity", frozen=True):
+    """Of the groups of equal quasi-identifiers of which one shard has all rows."""
+
+    place: int
+    """Of how they were generalized, in the lattice."""
+    at_risk: int
+    """Rows of the whole day that were in too small groups as logged."""
+    groups: int
+    """Large enough to be published."""
+    smallest: int
+    """People of the smallest of these; 0 if there is none."""
+
+
+Tally = BlockTally | SourceTally | PartTally | DelayTally | MonitorTally | AnonymityTally
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Tally] = msgspec.msgpack.Decoder(Tally)

@@ -14,7 +14,7 @@ _WIDTH, _BAND, _TEXT, _ROW = 340.0, 96.0, 132.0, 22.0
 _LEAVE = {
     "lines": ("blank", "rejected"),
     "parsed": ("filtered", "out_of_range", "no_consent", "forgotten", "duplicate"),
-    "unique": ("immature", "sampled_out", "unattributed", "orphan"),
+    "unique": ("immature", "sampled_out", "suppressed", "unattributed", "orphan"),
 }
 """What leaves at each stage; the rest goes on to the next."""
 

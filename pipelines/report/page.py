@@ -5,7 +5,18 @@ import hashlib
 import importlib.resources
 from collections.abc import Callable
 
-from retrolabel.pipelines.report import anomalies, days, features, flow, labels, model, shifts, slices, verdict
+from retrolabel.pipelines.report import (
+    anomalies,
+    anonymity,
+    days,
+    features,
+    flow,
+    labels,
+    model,
+    shifts,
+    slices,
+    verdict,
+)
 from retrolabel.pipelines.report.html import Html, element, join, raw
 from retrolabel.pipelines.report.material import Material
 from retrolabel.pipelines.summary import size_of
@@ -16,6 +27,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Material], Html | None]], ...] = (
     ("delays", "How long outcomes take", labels.delays),
     ("shifts", "What shifted", shifts.section),
     ("anomalies", "Anomalies", anomalies.section),
+    ("anonymity", "Anonymity", anonymity.section),
     ("accounting", "Where every line went", flow.section),
     ("features", "Columns", features.section),
     ("slices", "Slices", slices.section),

@@ -16,6 +16,26 @@ from tests.end_to_end.test_privacy import DAY, KEY, write_project
 CARD = 'card: {description: Shoes, purpose: "Training a ranking", license: CC-BY-4.0}\n'
 
 
+def test_every_build_leaves_the_card_and_an_erasure_writes_it_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    config = write_project(tmp_path / "project")
+    run = CliRunner().invoke
+    assert run(commands, ["build", str(config), "--date", DAY]).exit_code == 0
+    root = tmp_path / "project/datasets/shop"
+    left = json.loads((root / "croissant-00000001.json").read_text())
+    assert left == json.loads(run(commands, ["card", str(root)]).output)
+    (consent,) = left["rai:dataManipulationProtocol"]
+    assert "only predictions whose field 'consented' is true; on 2026-11-20 2 rows were dropped" in consent
+
+    forgotten = run(commands, ["forget", str(config), "--subject", "user=canary-user-4"])
+    assert forgotten.exit_code == 0, forgotten.output
+    card = json.loads((root / "croissant-00000001.json").read_text())
+    files = [one for one in card["distribution"] if one["@type"] == "cr:FileObject"]
+    stored = [hashlib.sha256((root / file["contentUrl"]).read_bytes()).hexdigest() for file in files]
+    assert stored == [file["sha256"] for file in files]
+    assert card["rai:dataManipulationProtocol"][-1].endswith(": 1 row.")
+
+
 def test_a_card_tells_files_fields_sensitivity_purpose_and_sources(tmp_path, monkeypatch):
     monkeypatch.setenv("SHOP_KEY", KEY)
     config = write_project(tmp_path / "project")

@@ -85,7 +85,7 @@ def _cipher(key: bytes) -> AESSIV:
 
 def _treat(column: pa.Array, field: Field, key: bytes) -> pa.Array:
     if field.pii == "generalize" and field.generalize:
-        return _generalized(column, field, field.generalize)
+        return generalized(column, field.generalize)
     if field.repeated:
         items = _treat_texts(column.flatten(), field, key)
         lengths = pc.fill_null(pc.list_value_length(column), 0)
@@ -109,7 +109,8 @@ def _each_once(texts: pa.Array, change: Callable[[str], str | None]) -> pa.Array
     return changed.take(coded.indices)
 
 
-def _generalized(column: pa.Array, field: Field, rule: Generalization) -> pa.Array:
+def generalized(column: pa.Array, rule: Generalization) -> pa.Array:
+    """Coarser values in place of a column's own."""
     if rule.way == "bin":
         return _binned(column, rule.by)
     if rule.way == "edges":
