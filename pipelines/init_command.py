@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import datetime
+import functools
 import itertools
 import json
 import math
@@ -19,6 +20,7 @@ from retrolabel.schemas.errors import ConfigError, InputError
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.infer import (
+    EPOCH_NAME,
     Guess,
     Join,
     Sampled,
@@ -53,6 +55,9 @@ ENOUGH = 20
 
 USUAL_REJECTED = Source.model_fields["max_rejected"].default
 
+_SURE = {"json": 0.5, "json_documents": 0.45, "csv": 0.7, "ltsv": 0.85}
+"""What a format says of a file that is certainly its own, where that is not 0.9."""
+
 _WINDOWS = (("1h", 3600), ("24h", 86_400), ("7d", 604_800))
 
 
@@ -76,6 +81,12 @@ class SourceGuess:
     id: str | None = None
     window: str = "24h"
     evidence: str = ""
+    strange: Sequence[str] = ()
+    """Sampled files that do not look like the format."""
+    other_times: Sequence[str] = ()
+    """Other fields that could be the event time, the likeliest first."""
+    other_joins: Sequence[Join] = ()
+    """Other keys by which outcomes find predictions."""
 
 
 @click.command()
@@ -161,7 +172,7 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         raise InputError(
             f"{name}: no format fits {chosen[0]} ({nearest or 'there are no lines'}); there are {', '.join(FORMATS)}"
         )
-    options = suggest(samples[0]) if (suggest := FORMATS[best].suggest) else {}
+    options = suggest(samples[0], max(map(_written, chosen))) if (suggest := FORMATS[best].suggest) else {}
     layout = find_format(best, options, "")
     unwrap: tuple[tuple[str, ...], ...] = ()
     around: set[str] = set()
@@ -172,16 +183,54 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
             break
         unwrap = (*unwrap, wrapped)
         around.update(key for record in records for key in record)
-    sampled = infer_fields(records, (*layout.lifted, *unwrap), typed=layout.typed)
+    if not records:
+        raise InputError(f"{name}: {chosen[0]} and what else was sampled holds no record that {best} can read")
+    infer = functools.partial(infer_fields, records, (*layout.lifted, *unwrap), typed=layout.typed)
+    sampled = infer()
     times = rank_times(sampled, around)
     if not times:
-        raise InputError(
-            f"{name}: no timestamp is in every line of the sample; name one by writing the contract by hand (docs/reference.md)"
-        )
-    confidence = min(1.0, fits[best] / (0.5 if best == "json" else 0.9))
+        sampled = infer(any_name=True)
+        times = rank_times(sampled, around)
+    if not times:
+        raise InputError(_without_time(name, best, sampled))
+    strange = [path for path, sample in zip(chosen, samples, strict=False) if FORMATS[best].sniff(sample) < 0.25]
     return SourceGuess(
-        name, tuple(patterns), best, confidence, sampled, len(paths), unread, times[0].field.name, options, unwrap
+        name,
+        tuple(patterns),
+        best,
+        min(1.0, fits[best] / _SURE.get(best, 0.9)),
+        sampled,
+        len(paths),
+        unread,
+        times[0].field.name,
+        options,
+        unwrap,
+        strange=tuple(strange),
+        other_times=tuple(guess.field.name for guess in times[1:]),
     )
+
+
+def _without_time(name: str, best: str, sampled: Sampled) -> str:
+    """What to say where no field is a time."""
+    called = [guess.field.name for guess in sampled.guesses if EPOCH_NAME.search(guess.field.path[-1])]
+    shown = ", ".join(guess.field.name for guess in sampled.guesses[:12]) or "none"
+    if called:
+        hint = f"{', '.join(map(repr, called[:5]))} may be meant as one, but cannot be read: let it be logged so"
+    elif best == "json":
+        hint = "let the application, or the daemon that writes the file, add one to each record"
+    else:
+        hint = "let the application log one"
+    return (
+        f"{name}: no field of {best} is a time in nearly every record of the sample. Fields are: {shown}. A time is ISO 8601, such as "
+        f"2026-11-20T10:00:00Z, or a number of seconds to nanoseconds since 1970: {hint} (docs/formats.md)"
+    )
+
+
+def _written(path: str) -> datetime.date:
+    """The day that a file's name tells, else that of its last change."""
+    if match := re.search(r"(?<!\d)(20\d\d)[-_./]?(0[1-9]|1[0-2])[-_./]?(0[1-9]|[12]\d|3[01])(?!\d)", path):
+        return datetime.date(int(match[1]), int(match[2]), min(28, int(match[3])))
+    return datetime.datetime.fromtimestamp(fingerprint_of(path).modified / 1e9, datetime.UTC).date()
 
 
 def _records(reader: LineReader, paths: Sequence[str]) -> tuple[list[Mapping[str, Any]], int]:
@@ -218,6 +267,7 @@ def _join(served: SourceGuess, outcome: SourceGuess) -> None:
         )
     best = joins[0]
     outcome.join, outcome.key = best, best.key
+    outcome.other_joins = [join for join in joins[1:] if join.found > 0.2 and join.unique > 0.5][:3]
     outcome.id = find_id(outcome.sampled, best.key)
     if not served.key:
         served.key = best.prediction_key if best.unique > 0.9 else _unique_key(served.sampled) or best.prediction_key
@@ -343,10 +393,21 @@ def _tell(source: SourceGuess) -> None:
         click.echo(
             f"  {source.unread:,} sampled lines cannot be read as {source.format}; a build will reject such lines"
         )
-    click.echo(f"  time: {source.time}    key: {_names(source.key)}" + (f"    id: {source.id}" if source.id else ""))
+    for path in source.strange:
+        click.echo(f"  {path} does not look like {source.format}: files of another format are a source of their own")
+    rather = f" (rather than {', '.join(source.other_times)})" if source.other_times else ""
+    click.echo(
+        f"  time: {source.time}{rather}    key: {_names(source.key)}" + (f"    id: {source.id}" if source.id else "")
+    )
+    if source.options:
+        click.echo(f"  options: {json.dumps(source.options)}: guessed; the config has them")
     if source.join:
         click.echo(f"  {source.join.found:.1%} of the sampled {source.name} lines find their prediction in the sample, "
                    f"by {_names(source.join.key)} = {_names(source.join.prediction_key)}")  # fmt: skip
+    for join in source.other_joins:
+        click.echo(
+            f"  by {_names(join.key)} = {_names(join.prediction_key)} it would be {join.found:.1%}, {join.unique:.0%} of predictions having one of their own"
+        )
     if source.evidence:
         click.echo(f"  window: {source.window}: {source.evidence}")
     width = max(len(guess.field.name) for guess in source.sampled.guesses)
@@ -367,7 +428,7 @@ def _tell(source: SourceGuess) -> None:
 def _as_json(source: SourceGuess) -> dict[str, object]:
     return {
         "format": source.format, "confidence": round(source.confidence, 3), "files": source.files, "lines": len(source.sampled.records),
-        "time": source.time, "key": list(source.key), "id": source.id, "window": source.window if source.join else None,
+        "time": source.time, "other_times": list(source.other_times), "key": list(source.key), "id": source.id, "window": source.window if source.join else None,
         "found": round(source.join.found, 4) if source.join else None,
         "fields": [{"name": guess.field.name, "kind": guess.field.kind, "nullable": guess.field.nullable, "present": guess.present,
                     "doubts": list(guess.doubts)} for guess in source.sampled.guesses],

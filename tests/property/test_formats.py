@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from retrolabel.schemas.contract import parse_contract
-from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader
 from tests.property.test_parsing import CONTRACT, content
@@ -99,6 +99,23 @@ def test_a_file_that_is_read_in_two_pieces_gives_the_same_records(name, records,
     together = content(reader.parse(whole))
     assert [*parts[0][0], *parts[1][0]] == together[0]
     assert [*parts[0][1], *parts[1][1]] == together[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    times=st.lists(st.sampled_from(["Nov 23 10:00:00", "Jan  3 00:00:00", "Feb 29 10:00:00", "Xyz 23 10:00:00", "2026-11-23T10:00:00.5+01:00",
+                                    "Nov 3 10:00:00", "Dec 31 23:59:60", "Nov 23 1:00:00 x"]), max_size=8),
+    edits=EDITS, priority=st.booleans(),
+)  # fmt: skip
+def test_times_without_a_year_are_read_alike_in_blocks_and_alone(times, edits, priority):
+    data = "".join(f'{"<14>" if priority else ""}{time} web-1 ml[42]: {{"id":"a"}}\n' for time in times).encode()
+    for place, length, text in edits:
+        place %= len(data) + 1
+        data = data[:place] + text + data[place + length :]
+    layout = find_format("syslog", {"until": "2027-01"}, "")
+    reader = LineReader("s", layout, CONTRACT, "Europe/Paris", unwrap=(("message",),))
+    block = Block("s", "f", 0, data)
+    assert content(reader.parse(block)) == content(reader.parse_each(block))
 
 
 def test_every_format_is_written_here():

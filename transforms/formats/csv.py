@@ -5,6 +5,7 @@ as an empty one in quotes is not. The first record of a file names the columns, 
 `{columns: [time, tag, id], delimiter: ";"}`. Fluentd's csv formatter writes no header (https://docs.fluentd.org/formatter/csv).
 """
 
+import datetime
 import functools
 import re
 from collections.abc import Sequence
@@ -216,12 +217,14 @@ def _is_header(values: Sequence[str | None]) -> bool:
 def sniff(sample: bytes) -> float:
     """The share of records with as many columns as the first one; JSON and times in brackets are none of them."""
     _, rows = _sampled(sample)
-    if len(rows) < 2 or len(rows[0]) < 2 or b"{" in sample[:1] or b"[" in sample[: head(sample)]:
+    if not rows or len(rows[0]) < 2 or b"{" in sample[:1] or b"[" in sample[: head(sample)]:
         return 0.0
+    if len(rows) == 1:
+        return 0.3 if _is_header(rows[0]) else 0.0
     return (0.7 if _is_header(rows[0]) else 0.4) * sum(len(row) == len(rows[0]) for row in rows) / len(rows)
 
 
-def suggest(sample: bytes) -> dict[str, object]:
+def suggest(sample: bytes, _: datetime.date) -> dict[str, object]:
     """Names for the columns of a file without a header."""
     delimiter, rows = _sampled(sample)
     if not rows or _is_header(rows[0]):

@@ -1,6 +1,7 @@
 """What a log format is: how one record is understood, and how a whole block of records is brought to JSON or columns."""
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -64,8 +65,8 @@ class Format:
     """Reads a file that is no stream: blocks, and the offset of each. Raises ValueError if the file cannot be read."""
     configure: Callable[..., "Format"] | None = None
     """The format with what a config chooses under `options`: its arguments, by name."""
-    suggest: Callable[[bytes], Mapping[str, Any]] | None = None
-    """The options that the beginning of a file calls for, where the defaults do not do."""
+    suggest: Callable[[bytes, datetime.date], Mapping[str, Any]] | None = None
+    """The options that the beginning of a file calls for, where the defaults do not do, and the day on which it was last written to."""
     pieces: Callable[[Lines], Positions] | None = None
     """Finds the lines that may be pieces of a longer one, where they bear no mark (see `kernels/pieces.py`)."""
     typed: bool = True

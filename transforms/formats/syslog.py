@@ -3,13 +3,16 @@
 - rsyslog's default and `RSYSLOG_FileFormat`: `2026-11-23T10:00:00.123456+02:00 host tag: message` (https://www.rsyslog.com/doc/configuration/templates.html)
 - RFC 5424: `<165>1 2026-11-23T10:00:00Z host app procid msgid [data] message` (https://www.rfc-editor.org/rfc/rfc5424)
 - the traditional layout, RFC 3164: `Nov 23 10:00:00 host tag: message` (https://www.rfc-editor.org/rfc/rfc3164). Its time says neither year nor
-  zone and cannot be an event time: take one that the application logs in its message.
+  zone: with `options: {until: 2026-11}` it lies in the twelve months up to that one, in the source's `timezone`; without, it is no time.
 
 Fields: `time`, `host`, `program`, `pid`, `message`. JSON in the message, with or without the mark `@cee:`, is read with `unwrap: message`.
 """
 
+import dataclasses
+import datetime
 import functools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -29,12 +32,15 @@ _LAYOUTS = (
         r"(?P<program>[^ \[:]+)(?:\[(?P<pid>[^ \]]*)\])?:? ?(?P<message>.*)$"
     ),
 )
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TIME_LENGTH = len("Nov 23 10:00:00")
 _NAMES = ("time", "host", "program", "pid", "message")
+_TAGGED = re.compile(rb"^[^ ]+(?: [ \d]\d \d\d:\d\d:\d\d)? [\w.:-]+ [\w./@-]+(?:\[[^ \]]*\])?: ?")
 _LINES = [re.compile(layout, re.ASCII) for layout in _LAYOUTS]
 
 
-def record(line: bytes) -> JsonObject:
-    """Reads one line."""
+def record(months: Sequence[str], line: bytes) -> JsonObject:
+    """Reads one line; `months` are the year and month of each month, none if they are not known."""
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -42,12 +48,66 @@ def record(line: bytes) -> JsonObject:
     match = next(filter(None, (layout.fullmatch(text) for layout in _LINES)), None)
     if match is None:
         raise Rejected(Reason.WRAPPER, "expected time host program: message")
-    return JsonObject({name: None if value in ("", "-") else value for name, value in match.groupdict().items()})
+    found = JsonObject({name: None if value in ("", "-") else value for name, value in match.groupdict().items()})
+    time = found["time"]
+    if months and time and time[:3] in _MONTHS and len(time) == _TIME_LENGTH:
+        found["time"] = f"{months[_MONTHS.index(time[:3])]}-{time[4:6].replace(' ', '0')}T{time[7:]}"
+    return found
 
 
-def unwrap(lines: Lines) -> Unwrapped:
+def unwrap(months: Sequence[str], lines: Lines) -> Unwrapped:
     """Finds the ends of the parts of all lines at once; where lines have priorities, matches them."""
-    return _matched(lines) if (lines.octets[lines.starts] == ord("<")).any() else _parts(lines)
+    found = _matched(lines) if (lines.octets[lines.starts] == ord("<")).any() else _parts(lines)
+    if not months:
+        return found
+    time = found.fields["time"]
+    fields = {**found.fields, "time": made(lambda: (_dated(months, time(())[0]), None))}
+    return dataclasses.replace(found, fields=fields)
+
+
+def _dated(months: Sequence[str], time: pa.Array) -> pa.Array:
+    """Traditional times as ISO 8601, others as they are."""
+    month = pc.index_in(pc.utf8_slice_codeunits(time, 0, 3), pa.array(_MONTHS))
+    day = pc.replace_substring(pc.utf8_slice_codeunits(time, 4, 6), " ", "0")
+    date = pc.binary_join_element_wise(pa.array(months).take(month), day, "-")
+    iso = pc.binary_join_element_wise(date, pc.utf8_slice_codeunits(time, 7, _TIME_LENGTH), "T")
+    traditional = pc.and_(pc.is_valid(month), pc.equal(pc.binary_length(time), _TIME_LENGTH))
+    return pc.if_else(traditional, iso, time)
+
+
+def configure(until: str | None = None) -> Format:
+    """The format; the traditional layout's times lie in the twelve months up to `until`, such as `2026-11`."""
+    months: list[str] = []
+    if until is not None:
+        if not re.fullmatch(r"[12]\d{3}-(0[1-9]|1[0-2])", until):
+            raise ValueError("is a year and a month, such as 2026-11")
+        year, last = int(until[:4]), int(until[5:])
+        months = [f"{year if month <= last else year - 1:04d}-{month:02d}" for month in range(1, 13)]
+    return Format(
+        "syslog",
+        "Lines of rsyslog and other syslog daemons.",
+        functools.partial(record, months),
+        lambda sample: share_of_lines(sample, _fits),
+        functools.partial(unwrap, months),
+        configure=configure,
+        suggest=suggest,
+    )
+
+
+def _fits(line: bytes) -> float:
+    """More where the program is named as syslog does: other logs begin with a time too."""
+    found = record((), line)
+    if line[:1] == b"<" or _TAGGED.search(line):
+        return 0.9
+    return 0.4 if re.match(r"[\w.:-]+$", str(found["host"])) else 0.0
+
+
+def suggest(sample: bytes, written: datetime.date) -> dict[str, object]:
+    """The month up to which traditional times go."""
+    times = (
+        match["time"] for match in map(_LINES[1].match, sample.decode(errors="replace").split("\n")[:200]) if match
+    )
+    return {"until": f"{written:%Y-%m}"} if any(time[:3] in _MONTHS for time in times) else {}
 
 
 def _matched(lines: Lines) -> Unwrapped:
@@ -110,10 +170,4 @@ def _is_time(octets: Octets, starts: Positions, ends: Positions) -> Mask:
     return modern if modern.all() else modern | has_shape(octets, starts, "Aaa ~0 00:00:00")
 
 
-FORMAT = Format(
-    "syslog",
-    "Lines of rsyslog and other syslog daemons.",
-    record,
-    lambda sample: share_of_lines(sample, lambda line: 0.9 if record(line) else 0.0),
-    unwrap,
-)
+FORMAT = configure()

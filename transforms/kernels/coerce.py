@@ -248,7 +248,10 @@ def _iso_timestamps(raw: pa.Array, timezone: str) -> Column:
     zoned = pc.fill_null(pc.match_substring_regex(looked_at, _ISO_COLUMN + r"(Z|[+-]\d\d(:?\d\d)?)$"), True)
     if pc.all(zoned, min_count=0).as_py():
         return _cast_zoned(raw)
-    if len(looked_at) < len(raw):
+    if pc.any(pc.match_substring(raw, ",")).as_py():  # as Python's logging writes decimals
+        raw = pc.replace_substring(raw, ",", ".", max_replacements=1)
+        zoned = pc.fill_null(pc.match_substring_regex(raw, _ISO_COLUMN + r"(Z|[+-]\d\d(:?\d\d)?)$"), True)
+    elif len(looked_at) < len(raw):
         zoned = pa.repeat(zoned[0], len(raw))
     naive = pc.fill_null(pc.match_substring_regex(raw, _ISO_COLUMN + "$"), False)
     zoned_values, zoned_doubt = _cast_zoned(pc.if_else(zoned, raw, None))

@@ -35,7 +35,9 @@ PLUMBING = re.compile(
 
 _TIME_NAMES = ("event_time", "@timestamp", "timestamp", "time", "ts", "at", "date", "created_at", "occurred_at")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|request|prediction|impression)(_|$)|insertid", re.I)
-_EPOCH_NAME = re.compile(r"time|date|(^|_)(ts|at|when)($|_)|^column_", re.I)
+EPOCH_NAME = re.compile(r"time|date|(^|_)(t|ts|at|when)($|_)|created|logged|received|occurred|^column_", re.I)
+"""What fields of times are called."""
+
 _EPOCH_TEXT = re.compile(r"\d{9,19}(\.\d+)?")
 _TEXTS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("long", re.compile(r"-?(0|[1-9]\d{0,17})")), ("double", re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")), ("boolean", re.compile("true|false")),
@@ -44,6 +46,14 @@ _EPOCHS: tuple[tuple[float, float, TimeUnit], ...] = (
     (9.4e8, 4.2e9, "s"), (9.4e11, 4.2e12, "ms"), (9.4e14, 4.2e15, "us"), (9.4e17, 4.2e18, "ns"),
 )  # fmt: skip
 """Epoch numbers of the years 2000 to 2100."""
+
+_A_FEW_YEARS = 1.1
+"""By how much epoch numbers of one log may differ: five years in 2026."""
+
+_DAY_LENGTH = len("2026-11-20")
+_DELIVERY_ID = re.compile(r"(insert|_)id|_id", re.I)
+_EVENT_ID = re.compile(r"(event|insert|message|msg|log|record|delivery)_?(id|uuid|guid)|id|uuid|guid", re.I)
+"""Names of what tells events apart, rather than what they are about."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +83,16 @@ class Sampled:
         return [_value(record, nullable) for record in self.records]
 
 
-def infer_fields(records: Sequence[Record], wrapping: Sequence[Path] = (), *, typed: bool = True) -> Sampled:
+def infer_fields(
+    records: Sequence[Record], wrapping: Sequence[Path] = (), *, typed: bool = True, any_name: bool = False
+) -> Sampled:
     """Infers the fields of a source from sampled records.
 
     Args:
         records: what the sample holds.
         wrapping: paths of which what stands at or below them was lifted out.
         typed: whether values have JSON's types; else numbers and truth are told by the texts of the values.
+        any_name: whether numbers that grow like a clock are a time whatever they are called.
 
     A field is required only if every one of at least 200 records has it; a sample cannot prove more.
     """
@@ -100,7 +113,7 @@ def infer_fields(records: Sequence[Record], wrapping: Sequence[Path] = (), *, ty
         if PLUMBING.fullmatch(".".join(path)) and len({str(value) for value in values}) == 1:
             left_out.append(".".join(path))
             continue
-        guesses.append(_guess(path, values, len(records), _name(path, taken), typed))
+        guesses.append(_guess(path, values, len(records), _name(path, taken), typed, any_name))
     return Sampled(records, guesses, left_out)
 
 
@@ -148,7 +161,7 @@ def _name(path: Path, taken: set[str]) -> str:
     return name
 
 
-def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bool) -> Guess:
+def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bool, any_name: bool) -> Guess:
     found = [value for value in values if value is not None]
     items = [item for value in found for item in (value if isinstance(value, list) else [value])]
     repeated = bool(found) and all(isinstance(value, list) for value in found)
@@ -163,15 +176,19 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
         kind = "boolean"
     elif kinds <= {"long", "double"}:
         kind = "double" if "double" in kinds else "long"
-        unit = None if repeated else _epoch_unit(path[-1], items)
+        unit = None if repeated else _epoch_unit(path[-1], items, any_name)
         kind = "timestamp" if unit else kind
+    elif not repeated and kinds <= {"string", "long", "double"} and (times := _times(items)) >= ALMOST_ALL * len(items):
+        kind = "timestamp"
+        if times < len(items):
+            doubts.append(f"{len(items) - times} values are no times: their lines will be rejected")
+        if all(len(item) == _DAY_LENGTH for item in items if isinstance(item, str)):
+            doubts.append("it holds days only")
     elif kinds == {"string"}:
-        if not repeated and _all_times(items):
-            kind = "timestamp"
-        elif not repeated and _EPOCH_NAME.search(path[-1]) and all(map(_EPOCH_TEXT.fullmatch, items)):
-            unit = _epoch_unit(path[-1], [float(item) for item in items])
+        if not repeated and all(map(_EPOCH_TEXT.fullmatch, items)):
+            unit = _epoch_unit(path[-1], [float(item) for item in items], any_name)
             kind = "timestamp" if unit else kind
-        elif not typed:
+        if not unit and not typed:
             kind = next((kind for kind, test in _TEXTS if all(map(test.fullmatch, items))), kind)
     elif kinds <= {"long", "double", "string"} and not repeated:
         words = {item for item in items if isinstance(item, str)}
@@ -186,6 +203,8 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
             f"{' and '.join(sorted(kinds))} mixed: taken for a string; lines of another kind will be rejected"
         )
         repeated = False
+    if unit and not EPOCH_NAME.search(path[-1]):
+        doubts.append("its name does not say that it is a time, its numbers do")
     full = len(found) == records
     nullable = bool(missing) or not (full and (records >= 200))
     field = Field(name, kind, path, nullable, repeated, missing, unit)
@@ -197,18 +216,25 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "object")
 
 
-def _epoch_unit(name: str, numbers: Sequence[float]) -> TimeUnit | None:
-    if not _EPOCH_NAME.search(name):
-        return None
+def _epoch_unit(name: str, numbers: Sequence[float], any_name: bool) -> TimeUnit | None:
     low, high = min(numbers), max(numbers)
-    return next((unit for least, most, unit in _EPOCHS if least <= low and high <= most), None)
+    unit = next((unit for least, most, unit in _EPOCHS if least <= low and high <= most), None)
+    if unit is None or EPOCH_NAME.search(name):
+        return unit
+    grows = sum(later >= earlier for earlier, later in itertools.pairwise(numbers))
+    clocklike = any_name and low < high < low * _A_FEW_YEARS and grows >= ALMOST_ALL * (len(numbers) - 1)
+    return unit if clocklike else None
 
 
-def _all_times(texts: Sequence[str]) -> bool:
-    if not all(len(text) >= 8 and text[:4].isdigit() and text[4] == "-" for text in texts):
-        return False
-    _, doubtful = coerce_column(pa.array(texts), Field("t", "timestamp", ("t",), True), "UTC")
-    return doubtful is None
+def _times(items: Sequence[Any]) -> int:
+    """How many values are ISO 8601 times or dates."""
+    texts = [item for item in items if isinstance(item, str) and re.match(r"\d{4}-\d\d-\d\d", item)]
+    field = Field("t", "timestamp", ("t",), True)
+    _, doubtful = coerce_column(pa.array(texts, pa.string()), field, "UTC")
+    unsure = (
+        [] if doubtful is None else [text for text, doubt in zip(texts, doubtful.to_pylist(), strict=True) if doubt]
+    )
+    return len(texts) - sum(_value({"t": text}, field) is None for text in unsure)
 
 
 def _value(record: Record, field: Field) -> Any:
@@ -274,12 +300,13 @@ def find_joins(predictions: Sampled, outcomes: Sampled) -> list[Join]:
         for pair in itertools.combinations(shared, 2):
             joins += _join(pair, [mine[name] for name in pair], pair, [theirs[name] for name in pair])
     return sorted(joins, key=lambda join: (-round(min(join.unique, 1) * join.found, 2), join.key != join.prediction_key,
-                                           not _ID_NAME.search(join.key[0]), len(join.key), join.key))  # fmt: skip
+                                           not _ID_NAME.search(join.key[0]), bool(_DELIVERY_ID.fullmatch(join.key[0])), len(join.key), join.key))  # fmt: skip
 
 
 def _key_values(sampled: Sampled) -> dict[str, list[Any]]:
     names = [guess.field.name for guess in sampled.guesses
-             if guess.field.kind in ("string", "long") and not guess.field.repeated and guess.present and guess.distinct > 1]  # fmt: skip
+             if guess.field.kind in ("string", "long") and not guess.field.repeated and guess.present
+             and (guess.distinct > 1 or (len(sampled.records) == 1 and _ID_NAME.search(guess.field.name)))]  # fmt: skip
     return {name: sampled.values(name) for name in names}
 
 
@@ -297,7 +324,9 @@ def _join(
 
 
 def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
-    """A field, not the join key, that tells events apart even if some were delivered twice."""
+    """A field, not the join key nor a copy of it, that tells events apart even if some were delivered twice."""
+    keys = list(zip(*map(sampled.values, key), strict=True)) if key else []
+    likely = []
     for guess in sampled.guesses:
         name = guess.field.name
         if (
@@ -308,10 +337,13 @@ def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
         ):
             continue
         if guess.present == len(sampled.records) and guess.distinct >= 0.8 * len(sampled.records):
-            if any(" " in str(value) for value in sampled.values(name)):
+            values = sampled.values(name)
+            if any(" " in str(value) for value in values):
                 continue  # a text, such as the request line of an access log: two events may share it
-            return name
-    return None
+            if key and values == [row[0] for row in keys]:
+                continue
+            likely.append(name)
+    return min(likely, key=lambda name: not _EVENT_ID.fullmatch(name), default=None)
 
 
 def find_group(sampled: Sampled) -> str | None:

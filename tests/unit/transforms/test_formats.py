@@ -14,6 +14,7 @@ import pytest
 from retrolabel.schemas.contract import parse_contract, split_path
 from retrolabel.transforms import read
 from retrolabel.transforms.formats import FORMATS, find_format
+from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
 from retrolabel.transforms.read import HEAD_BYTES, blocks_of, compression_of, fingerprint_of, stretches_of
@@ -259,6 +260,38 @@ def test_azure_blobs_as_lines_and_in_records(tmp_path):
         assert ([row["id"] for row in rows], rejects) == (["a"] * 3, [])
 
 
+def test_azure_blobs_with_keys_in_another_order_and_times_of_seven_decimals():
+    gateway = b'{ "Level": 4, "time": "2022-09-16T15:22:06.5944852Z", "category": "GatewayLogs", "properties": {"id":"a","n":{"m":1}}}'
+    flow = b'{"time":"2023-03-20T18:45:26.1641157Z","systemId":"s","category":"Flow","resourceId":"/S/1","properties":{"id":"b","flows":[{"f":["1,T,O"]}]}}'
+    contract = fields(id="id", time=("time", TIME))
+    for head, data in ((b"", gateway + b"\n" + flow + b"\n"), (b'{"records":[', gateway + b"," + flow + b"]}")):
+        assert FORMATS["azure_monitor"].sniff(head + data) == pytest.approx(0.96)
+        reader = LineReader("s", FORMATS["azure_monitor"], contract, unwrap=(("properties",),))
+        parsed = reader.parse(Block("s", "f", len(head), data, head=head))
+        assert [(row["id"], f"{row['time']:%H:%M:%S.%f}") for row in parsed.table.to_pylist()] == [
+            ("a", "15:22:06.594485"),
+            ("b", "18:45:26.164115"),
+        ]
+        assert parsed.rejects.num_rows == 0
+
+
+def test_cloudwatch_events_are_told_apart_by_what_stands_between_them():
+    def reads(data: bytes) -> tuple[list[str], int]:
+        parsed = LineReader("s", FORMATS["cloudwatch"], fields(id="id", owner="owner")).parse(Block("s", "f", 0, data))
+        return [row["id"] + row["owner"] for row in parsed.table.to_pylist()], parsed.rejects.num_rows
+
+    def whole(events: bytes, owner: bytes = b"1") -> bytes:
+        return b'{"owner":"' + owner + b'","logGroup":"g","messageType":"DATA_MESSAGE","logEvents":[' + events + b"]}"
+
+    assert reads(whole(b'{"id":"a"},{"id":"b"}') + whole(b'{"id":"c"} ,\n {"id":"d"}', b"2")) == (
+        ["a1", "b1", "c2", "d2"],
+        0,
+    )
+    assert reads(whole(b'{"id":"a"}{"id":"b"}') + whole(b'{"id":"c"}')) == (["c1"], 1)
+    assert reads(whole(b'{"id":"a"},,{"id":"b"}')) == ([], 1)
+    assert reads(whole(b'{"id":"a"},{"id":nul}') + whole(b"")) == (["a1"], 2)
+
+
 def test_cloudwatch_exports_and_subscriptions(tmp_path):
     export = b'2026-11-20T10:00:00.123Z {"id":"a"}\n2026-11-20T10:00:01.000Z START\n\tgoes on\n'
     contract = fields(id="id", group="logGroup", time=("timestamp", TIME), event="message")
@@ -369,6 +402,21 @@ def test_chunks_of_fluentd_with_times_and_a_damaged_object(tmp_path):
         (data.index(b"\x81\xa2id\xa2c"), "malformed"),
         (data.index(b"\xc1"), "malformed"),
     ]
+
+
+def test_traditional_syslog_lies_in_the_year_up_to_the_month_that_the_config_names():
+    lines = b"Dec 31 23:59:59 web-1 ml: x\n<14>Jan  1 00:00:01 web-1 ml[1]: y\nFeb 30 00:00:00 web-1 ml: z\n"
+    contract = parse_contract({"type": "record", "name": "R", "fields": [{"name": "time", "type": TIME}]})
+    layout = find_format("syslog", {"until": "2027-01"}, "")
+    parsed = LineReader("s", layout, contract, "Europe/Paris").parse(Block("s", "f", 0, lines))
+    assert [f"{row['time']:%Y-%m-%d %H:%M}" for row in parsed.table.to_pylist()] == [
+        "2026-12-31 22:59",
+        "2026-12-31 23:00",
+    ]
+    assert parsed.rejects["detail"].to_pylist() == ["field 'time' is not a date and time that exists"]
+    for wrong in ("2027", "2027-13", "27-01"):
+        with pytest.raises(ValueError, match="is a year and a month, such as 2026-11"):
+            find_format("syslog", {"until": wrong}, "")
 
 
 def test_options_and_import_paths_that_are_wrong_are_told(tmp_path, monkeypatch):

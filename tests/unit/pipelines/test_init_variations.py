@@ -1,0 +1,172 @@
+"""`retrolabel init` on logs as people have them: its guesses, what it says of them, and that the config builds at once."""
+
+import datetime
+import gzip
+import json
+from collections.abc import Iterator
+
+import pytest
+import zstandard
+from click.testing import CliRunner
+
+from retrolabel.pipelines.build_command import build_day
+from retrolabel.pipelines.check_command import check_project
+from retrolabel.pipelines.init_command import command
+from retrolabel.pipelines.runner import choose_runner
+
+START = datetime.datetime(2026, 11, 20, 9, tzinfo=datetime.UTC)
+ROWS = 40
+
+
+def moments(clicks: int) -> list[datetime.datetime]:
+    return [START + datetime.timedelta(minutes=n, seconds=30 * clicks) for n in range(ROWS)]
+
+
+def events(clicks: int) -> Iterator[dict[str, object]]:
+    for n in range(ROWS):
+        yield {"request_id": f"req-{n:04d}", "item": n % 7} | ({"kind": "click"} if clicks else {"score": n / 8})
+
+
+def iso(moment: datetime.datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def joined(clicks: int, key: str, show) -> list[dict[str, object]]:
+    return [{key: show(moment), **event} for moment, event in zip(moments(clicks), events(clicks), strict=True)]
+
+
+def lines(records) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+def around(clicks: int, wrap) -> bytes:
+    return lines(wrap(n, iso(moment), event) for n, (moment, event) in enumerate(zip(moments(clicks), events(clicks), strict=True)))  # fmt: skip
+
+
+def text(clicks: int, line) -> bytes:
+    return "".join(f"{line(moment, event)}\n" for moment, event in zip(moments(clicks), events(clicks), strict=True)).encode()  # fmt: skip
+
+
+def gcp_text(n, time, event):
+    return {"insertId": f"{n:x}", "logName": "projects/p/logs/app", "textPayload": json.dumps(event), "timestamp": time,
+            "receiveTimestamp": time, "resource": {"type": "k8s_container", "labels": {"pod_name": "ml-1"}}}  # fmt: skip
+
+
+def azure(n, time, event):
+    return {"time": time, "resourceId": "/SUBSCRIPTIONS/1", "category": "AppServiceConsoleLogs", "operationName": "x",
+            "properties": json.dumps(event)}  # fmt: skip
+
+
+def azure_records(clicks: int) -> bytes:
+    return b'{"records":[' + b",".join(around(clicks, azure).splitlines()) + b"]}"
+
+
+def ecs(n, time, event):
+    return {
+        "@timestamp": time,
+        "@version": "1",
+        "host": {"name": "a"},
+        "event": {"original": json.dumps(event)},
+        "ml": event,
+    }
+
+
+BUILT = {
+    "traditional syslog": (lambda c: text(c, lambda t, e: f"{t:%b %d %H:%M:%S} web-1 ml[42]: @cee: {json.dumps(e)}"), "syslog", "time"),
+    "log entries with text": (lambda c: gzip.compress(around(c, gcp_text)), "gcp_logging", "timestamp"),
+    "records of Azure": (azure_records, "azure_monitor", "time"),
+    "an export of CloudWatch": (
+        lambda c: gzip.compress(text(c, lambda t, e: f"{t:%Y-%m-%dT%H:%M:%S}.000Z {json.dumps(e)}")), "cloudwatch", "timestamp"),
+    "csv without a header": (
+        lambda c: text(c, lambda t, e: ",".join([iso(t), *map(str, e.values())])), "csv", "column_1"),
+    "nanoseconds in strings": (
+        lambda c: zstandard.compress(lines(joined(c, "logged", lambda t: f"{int(t.timestamp())}000000005"))), "json", "logged"),
+}  # fmt: skip
+
+GUESSED = {
+    "seconds": (lambda c: lines(joined(c, "t", lambda t: int(t.timestamp()))), "json", "t"),
+    "milliseconds under a strange name": (lambda c: lines(joined(c, "x", lambda t: int(t.timestamp()) * 1000)), "json", "x"),
+    "microseconds": (lambda c: lines(joined(c, "server_ts", lambda t: int(t.timestamp()) * 10**6)), "json", "server_ts"),
+    "seconds with decimals in strings": (lambda c: lines(joined(c, "created", lambda t: f"{t.timestamp():.3f}")), "json", "created"),
+    "Python's logging": (lambda c: lines(joined(c, "asctime", lambda t: f"{t:%Y-%m-%d %H:%M:%S},250")), "json", "asctime"),
+    "days": (lambda c: lines(joined(c, "day", lambda t: "2026-11-20")), "json", "day"),
+    "labels": (
+        lambda c: text(c, lambda t, e: "\t".join(f"{k}:{v}" for k, v in {"reqtime": iso(t), **e}.items())), "ltsv", "reqtime"),
+    "ECS": (lambda c: around(c, ecs), "logstash", "timestamp"),
+    "syslog with a priority and a mark": (
+        lambda c: text(c, lambda t, e: f"<14>1 {iso(t)} web-1 ml 42 - - \ufeff{json.dumps(e)}"), "syslog", "time"),
+    "traditional syslog with a priority": (lambda c: text(c, lambda t, e: f"<14>{t:%b %d %H:%M:%S} web-1 ml: {json.dumps(e)}"), "syslog", "time"),
+    "some lines that are broken": (
+        lambda c: lines(joined(c, "time", iso)) + b'oops\n{"time":1,"request_id":"x"}\n', "json", "time"),
+    "one line": (lambda c: lines(joined(c, "time", iso)[:1]), "json", "time"),
+}  # fmt: skip
+
+
+def guess(folder, monkeypatch, make, *options):
+    monkeypatch.chdir(folder)
+    for clicks, name in enumerate(("serving", "clicks")):
+        (folder / name).mkdir()
+        (folder / name / "app-20261120").write_bytes(make(clicks))
+    return CliRunner().invoke(command, ["--predictions", "serving/*", "--outcomes", "click=clicks/*", *options])
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_what_init_writes_builds_at_once(tmp_path, monkeypatch, name):
+    make, layout, time = BUILT[name]
+    result = guess(tmp_path, monkeypatch, make, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert {(source["format"], source["time"]) for source in found["sources"].values()} == {(layout, time)}
+    complete = {"click": START + datetime.timedelta(days=1)}
+    built = build_day(check_project("retrolabel.yaml"), START.date(), complete, choose_runner([])).manifest
+    counts = built.accounting["predictions"]
+    assert (counts.lines, counts.rejected, counts.unique) == (ROWS, 0, ROWS)
+    labels = [split["labels"]["click"]["values"] for split in built.splits.values()]
+    assert sum(values.get("true", 0) for values in labels) == ROWS
+
+
+@pytest.mark.parametrize("name", GUESSED)
+def test_what_init_guesses(tmp_path, monkeypatch, name):
+    make, layout, time = GUESSED[name]
+    result = guess(tmp_path, monkeypatch, make, "--json")
+    assert result.exit_code == 0, result.output
+    sources = json.loads(result.stdout)["sources"].values()
+    assert {(source["format"], source["time"]) for source in sources} == {(layout, time)}
+    assert {tuple(source["key"]) for source in sources} == {("request_id",)}
+    check_project("retrolabel.yaml")
+
+
+def test_init_says_what_else_it_might_have_taken(tmp_path, monkeypatch):
+    def many(clicks):
+        return lines(
+            {"ingested_at": iso(START + datetime.timedelta(hours=5, minutes=n)), "event_time": iso(moment), **event,
+             "trace_id": f"t-{clicks}-{n}", "event_id": f"e-{clicks}-{n}", "session_id": f"s-{n}"}
+            for n, (moment, event) in enumerate(zip(moments(clicks), events(clicks), strict=True))
+        )  # fmt: skip
+
+    (tmp_path / "clicks").mkdir()
+    (tmp_path / "clicks/old").write_text("a,b,c\n" * 30)
+    (tmp_path / "serving").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for clicks, name in enumerate(("serving", "clicks")):
+        records = many(clicks).splitlines(keepends=True)
+        for part in range(3):
+            (tmp_path / name / f"app{part}").write_bytes(b"".join(records[part::3]))
+    result = CliRunner().invoke(command, ["--predictions", "serving/*", "--outcomes", "click=clicks/*"])
+    assert result.exit_code == 0, result.output
+    assert "time: event_time (rather than ingested_at)    key: request_id    id: event_id" in result.output
+    assert "by session_id = session_id it would be 100.0%, 100% of predictions having one of their own" in result.output
+    assert "clicks/old does not look like json: files of another format are a source of their own" in result.output
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda c: lines(events(c)), "no field of json is a time in nearly every record of the sample. Fields are: request_id, item, "),
+        (lambda c: lines(joined(c, "time", lambda t: f"{t:%a, %d %b %Y %H:%M:%S GMT}")), "'time' may be meant as one, but cannot be read"),
+        (lambda c: b"time,request_id,score\n", "serving/app-20261120 and what else was sampled holds no record that csv can read"),
+    ],
+)  # fmt: skip
+def test_what_init_cannot_guess_is_told_with_what_it_saw(tmp_path, monkeypatch, make, told):
+    result = guess(tmp_path, monkeypatch, make)
+    assert told in str(result.exception)
