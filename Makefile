@@ -58,11 +58,15 @@ test-stores: emulators link  ## Logs and datasets on S3, Google Cloud Storage an
 	@$(PY) -m pytest -m stores tests/stores $(ARGS)
 
 .PHONY: emulators
-emulators: .venv/.emulators  ## Bring Azurite (with npm) and HDFS (with Maven) for `make test-stores`, where there are those: 0.3 GB
-	@test -x build/npm/node_modules/.bin/azurite-blob || ! command -v npm >/dev/null || \
-	    npm install --silent --no-audit --no-fund --no-save --prefix build/npm azurite@3.37.0
-	@test -d build/hadoop || ! command -v mvn >/dev/null || { mvn --quiet --batch-mode --file tests/stores/hadoop/pom.xml \
-	    dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/build/hadoop.new" && mv build/hadoop.new build/hadoop; }
+emulators: .venv/.emulators build/npm build/hadoop build/opensearch  ## Bring, for `make test-stores`, Azurite and elasticdump (npm), HDFS and OpenSearch (Maven): 0.6 GB
+
+# Where there is no npm or Maven, the tests that need what it brings are skipped.
+build/npm:
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-save --prefix $@ azurite@3.37.0 elasticdump@6.125.1
+
+build/hadoop build/opensearch: build/%: tests/stores/servers/%.xml
+	@! command -v mvn >/dev/null || mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/$@"
+	@! test -d $@ || touch $@
 
 .PHONY: test-integrations
 test-integrations: .venv/.integrations link  ## Hooks and adapters with the real packages of others; see `make schedulers`

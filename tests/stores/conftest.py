@@ -17,7 +17,6 @@ from tests.support.fake_google import fake_google
 
 ROOT = Path(__file__).parents[2]
 AZURITE = ROOT / "build/npm/node_modules/.bin/azurite-blob"
-HADOOP = ROOT / "build/hadoop"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's own, which everybody knows."""
@@ -89,17 +88,25 @@ def azfs(folder: Path) -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def hdfs(folder: Path) -> Iterator[dict[str, str]]:
-    if shutil.which("java") is None or not HADOOP.is_dir():
-        pytest.skip("Hadoop is not there: `make emulators` brings it, with Maven and a JDK")
-    command = ["java", "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Xmx512m", "-cp", f"{HADOOP}/*",
-               str(Path(__file__).parent / "hadoop/MiniHdfs.java"), str(folder)]  # fmt: skip
+    with java("hadoop", "MiniHdfs", folder) as address:
+        yield {"HDFS": address.replace("http://", "hdfs://")}
+
+
+@contextlib.contextmanager
+def java(jars: str, program: str, folder: Path) -> Iterator[str]:
+    """A server that runs on jars of Maven; the address that it says when it is ready."""
+    if shutil.which("java") is None or not (ROOT / "build" / jars).is_dir():
+        pytest.skip(f"{jars} is not there: `make emulators` brings it, with Maven and a JDK")
+    command = ["java", "--add-opens=java.base/java.lang=ALL-UNNAMED", "-Xmx600m", "-cp", str(ROOT / "build" / jars / "*"),
+               str(Path(__file__).parent / f"servers/{program}.java"), str(folder)]  # fmt: skip
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
-        address = process.stdout.readline().strip()
-        assert address.startswith("http://"), "the cluster did not start"
-        yield {"HDFS": address.replace("http://", "hdfs://")}
+        told = iter(process.stdout.readline, "")  # a logger may say something first
+        address = next((line.strip() for line in told if line.startswith("http://")), None)
+        assert address, f"{program} did not start"
+        yield address
     finally:
         process.kill()
         process.communicate()
