@@ -69,9 +69,18 @@ build/hadoop build/opensearch: build/%: tests/stores/servers/%.xml
 	@! test -d $@ || touch $@
 
 .PHONY: test-integrations
-test-integrations: .venv/.integrations link  ## Hooks and adapters with the real packages of others; see `make schedulers`
+test-integrations: .venv/.integrations link  ## Hooks, adapters, senders with the real packages of others; see `make schedulers senders`
 	@test ! -x build/airflow/bin/python || build/airflow/bin/pip --quiet --disable-pip-version-check install --no-deps .
-	@$(PY) -m pytest -m integrations tests/integrations $(ARGS)
+	@$(PY) -m pytest -m integrations tests/integrations tests/collect $(ARGS)
+
+.PHONY: senders
+senders:  ## Bring, for `make test-integrations`, what sends to `retrolabel collect` and what else signs for AWS (npm, Go, Maven): 30 MB
+	@mkdir -p build/senders
+	@npm install --silent --no-audit --no-fund --no-save --prefix build/senders @fluent-org/logger@1.0.10 @smithy/signature-v4@5.7.5 \
+	    @aws-crypto/sha256-js@5.2.0
+	@go build -C tests/collect/senders -o "$(CURDIR)/build/senders/go"
+	@mvn --quiet --batch-mode --file tests/collect/senders/fluency.xml dependency:copy-dependencies \
+	    -DoutputDirectory="$(CURDIR)/build/senders/java"
 
 .PHONY: schedulers
 schedulers: $(PY)  ## Bring Airflow, Kubeflow and TFX for `make test-integrations`: environments of their own, 4 GB

@@ -7,14 +7,10 @@ import itertools
 import json
 import os
 import pathlib
-import re
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 
 import msgpack
 import pytest
@@ -23,38 +19,11 @@ from fluent import asyncsender, sender
 from retrolabel.pipelines.collect_files import PART, Slices
 from retrolabel.schemas.errors import ConfigError
 from tests.end_to_end.test_versions import run
+from tests.support.collector import acknowledgements, collected, collecting, stop
 from tests.support.messy import TIMESTAMP
 
 DAY = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 MOMENT = int(DAY.timestamp())
-
-
-@contextlib.contextmanager
-def collecting(folder: pathlib.Path, *options: str) -> Iterator[tuple[subprocess.Popen, int]]:
-    """The process, and the port that it listens on."""
-    command = [sys.executable, "-m", "retrolabel", "collect", "--forward", "127.0.0.1:0", "--to", str(folder), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        line = process.stderr.readline()
-        yield process, int(re.search(r"listening on 127.0.0.1:(\d+)", line)[1])
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def stop(process: subprocess.Popen) -> None:
-    process.terminate()
-    assert process.wait(30) == 0
-
-
-def collected(folder: pathlib.Path) -> list[dict]:
-    """The records of all complete files."""
-    return [
-        json.loads(line.split("\t", 2)[2])
-        for path in sorted(folder.rglob("*.log"))
-        for line in path.read_text().splitlines()
-    ]
 
 
 def chunk(number: int, size: int = 10) -> bytes:
@@ -65,40 +34,42 @@ def chunk(number: int, size: int = 10) -> bytes:
     return msgpack.packb(["ml.prediction", entries, {"chunk": f"c{number}"}])
 
 
-def acknowledgements(connection: socket.socket) -> Iterator[str]:
-    stream = msgpack.Unpacker()
-    while data := connection.recv(4096):
-        stream.feed(data)
-        yield from (found["ack"] for found in stream)
+class _Waits:
+    """A client that, before it hangs up, waits until what it sent is on the disk: a connection is read in order."""
+
+    def _close(self) -> None:
+        if self.socket:
+            self.socket.sendall(msgpack.packb(["end", MOMENT, {}, {"chunk": "end"}]))
+            assert next(acknowledgements(self.socket)) == "end"
+        super()._close()
+
+
+class Sender(_Waits, sender.FluentSender):
+    pass
+
+
+class AsyncSender(_Waits, asyncsender.FluentSender):
+    pass
 
 
 def test_events_of_the_real_client_become_files_by_tag_day_and_hour(tmp_path):
     with collecting(tmp_path) as (process, port):
-        client = sender.FluentSender("ml", host="127.0.0.1", port=port, nanosecond_precision=True)
+        client = Sender("ml", host="127.0.0.1", port=port, nanosecond_precision=True)
         assert client.emit_with_time("prediction", MOMENT + 3600.5, {"id": "p1", "text": "höhe\n"})
         assert client.emit_with_time("prediction", MOMENT + 7200, {"id": "p2"})
         assert client.emit_with_time("click", MOMENT, {"id": "p1"})
         client.close()
-        buffered = asyncsender.FluentSender("ml", host="127.0.0.1", port=port)
+        buffered = AsyncSender("ml", host="127.0.0.1", port=port)
         for number in range(500):
             buffered.emit_with_time("many", MOMENT + number, {"n": number})
         buffered.close()
-        wait_for(lambda: sum(path.read_text().count("\n") for path in tmp_path.rglob(f"*{PART}")) == 503)
         stop(process)
     paths = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.log*"))
-    assert paths == ["ml.click/2026-11-20/00.0.log", "ml.many/2026-11-20/00.0.log", "ml.prediction/2026-11-20/01.0.log",
+    assert paths == ["end/2026-11-20/00.0.log", "ml.click/2026-11-20/00.0.log", "ml.many/2026-11-20/00.0.log", "ml.prediction/2026-11-20/01.0.log",
                      "ml.prediction/2026-11-20/02.0.log"]  # fmt: skip
     first = (tmp_path / "ml.prediction/2026-11-20/01.0.log").read_text()
     assert first == '2026-11-20T01:00:00.500000+00:00\tml.prediction\t{"id":"p1","text":"höhe\\n"}\n'
     assert [record["n"] for record in collected(tmp_path / "ml.many")] == list(range(500))
-
-
-def wait_for(condition) -> None:
-    """Waits for a condition that another process brings about; a minute is for ever."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("kill_after", [1, 7, 40])
@@ -198,13 +169,12 @@ def test_an_address_that_is_taken_or_wrong_is_told(tmp_path):
 
 def test_a_build_reads_what_was_collected(tmp_path):
     with collecting(tmp_path / "logs") as (process, port):
-        client = sender.FluentSender("shop", host="127.0.0.1", port=port, nanosecond_precision=True)
+        client = Sender("shop", host="127.0.0.1", port=port, nanosecond_precision=True)
         for number in range(100):
             client.emit_with_time("prediction", MOMENT + number * 600 + 0.25, {"id": f"p{number}"})
         client.emit_with_time("click", MOMENT + 60, {"id": "p0"})
         client.emit_with_time("click", MOMENT + 90_000, {"id": "none"})
         client.close()
-        wait_for(lambda: sum(path.read_text().count("\n") for path in tmp_path.rglob("*.log*")) == 102)
         stop(process)
     fields = [{"name": "at", "type": TIMESTAMP, "path": "time"}, {"name": "id", "type": "string"}]
     (tmp_path / "event.avsc").write_text(json.dumps({"type": "record", "name": "Event", "fields": fields}))

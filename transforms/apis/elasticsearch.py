@@ -364,6 +364,8 @@ def _aws(auth: Auth) -> Callable[[requests.PreparedRequest], requests.PreparedRe
         )
 
     def signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        path, mark, query = (request.url or "").partition("?")
+        request.url = path + mark + query.replace("+", "%20")  # a space, which AWS signs so
         wanted = AWSRequest(
             request.method, request.url, {"Content-Type": "application/json"} if request.body else {}, request.body
         )

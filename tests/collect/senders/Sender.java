@@ -4,7 +4,7 @@ import org.komamitsu.fluency.EventTime;
 import org.komamitsu.fluency.Fluency;
 import org.komamitsu.fluency.fluentd.FluencyBuilderForFluentd;
 
-/** Sends events 0, 1, 2, … with Fluency, which sends chunks again until they are acknowledged; prints all numbers when its buffer is empty. */
+/** Sends events 0, 1, 2, … with Fluency, which sends chunks again until they are acknowledged; prints their numbers whenever its buffer is empty. */
 public class Sender {
   public static void main(String[] arguments) throws Exception {
     int count = Integer.parseInt(arguments[1]);
@@ -23,14 +23,16 @@ public class Sender {
     Fluency fluency = builder.build("127.0.0.1", Integer.parseInt(arguments[0]));
     for (int n = 0; n < count; n++) {
       fluency.emit("ml.java", EventTime.fromEpoch(1795136400, 5), Map.of("n", n));
-    }
-    fluency.flush();
-    if (!fluency.waitUntilAllBufferFlushed(60)) {
-      System.exit(1);
+      if (n == count / 2 || n == count - 1) {
+        fluency.flush();
+        if (!fluency.waitUntilAllBufferFlushed(60)) {
+          System.exit(1);
+        }
+        for (int acknowledged = n == count / 2 ? 0 : count / 2 + 1; acknowledged <= n; acknowledged++) {
+          System.out.println(acknowledged);
+        }
+      }
     }
     fluency.close();
-    for (int n = 0; n < count; n++) {
-      System.out.println(n);
-    }
   }
 }
