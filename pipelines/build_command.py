@@ -181,9 +181,14 @@ def _told_plainly() -> Iterator[None]:
         yield
     except RetrolabelError as error:
         raise type(error)(_WHILE_RUNNING.sub("", str(error))) from None
-    except OSError as error:
-        text = _WHILE_RUNNING.sub("", str(error))
-        if error.errno == errno.ENOSPC or "No space left" in text:
+    except (OSError, RuntimeError) as error:
+        cause = (
+            error if isinstance(error, OSError) else error.__context__
+        )  # Beam cannot copy an error that has a number
+        if not isinstance(cause, OSError):
+            raise
+        text = _WHILE_RUNNING.sub("", str(cause))
+        if cause.errno == errno.ENOSPC or "No space left" in text:
             raise StorageError(f"nothing was published: the disk is full. Free some space and run again; `retrolabel gc` "
                                f"removes what earlier builds left ({text})") from None  # fmt: skip
         raise StorageError(f"nothing was published: {text}") from None

@@ -1,6 +1,7 @@
 """The `retrolabel` command: one subcommand per file of this folder, imported only when it is called."""
 
 import atexit
+import errno
 import importlib
 import logging
 import os
@@ -10,7 +11,8 @@ from typing import Any
 import click
 
 from retrolabel import __version__
-from retrolabel.schemas.errors import RetrolabelError
+from retrolabel.schemas.errors import RetrolabelError, StorageError
+from retrolabel.transforms.storage import told
 
 COMMANDS = {
     "build": "Build a day of a dataset and publish it as a new version.",
@@ -62,6 +64,12 @@ class _Commands(click.Group):
         except RetrolabelError as error:
             click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever reads what is printed has had enough
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {where}{told(error, '')}", err=True)
+            ctx.exit(StorageError.exit_code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -28,15 +28,19 @@ def expire(root: str, retention: Retention, now: float) -> list[int]:
     """
     if retention.versions is None:
         return []
-    numbers = version_numbers(root)
-    written = storage.list_files(storage.join(root, VERSIONS))
+    written = storage.list_files(storage.join(root, VERSIONS))  # once: another run may remove versions at the same time
+    numbers = [number for number in version_numbers(root) if _name(number) in written]
     expired = [
         number
         for number, following in itertools.pairwise(numbers[: max(len(numbers) - retention.versions + 1, 0)])
-        if number not in retention.pinned and now - written[record_path(following).partition("/")[2]][1] >= GRACE
+        if number not in retention.pinned and now - written[_name(following)][1] >= GRACE
     ]
     for number in expired:
         storage.delete(storage.join(root, record_path(number)))
     if expired:
         sweep(root, GRACE)
     return expired
+
+
+def _name(number: int) -> str:
+    return record_path(number).partition("/")[2]

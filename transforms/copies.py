@@ -9,7 +9,7 @@ from apache_beam.io.filesystem import CompressionTypes
 
 from retrolabel.schemas.manifest import InputFile
 from retrolabel.transforms.plan import Input
-from retrolabel.transforms.read import DAMAGE, Checksummed, Whole, check_unchanged, text_of
+from retrolabel.transforms.read import DAMAGE, Checksummed, Whole, check_length, check_unchanged, reading, text_of
 from retrolabel.transforms.storage import beam_filesystems, is_local
 
 _HEAD = 4096
@@ -29,6 +29,7 @@ def without_copies(files: Sequence[Input]) -> tuple[list[Input], list[InputFile]
 
     Raises:
         InputError: a file changed while it was read.
+        StorageError: a file cannot be read.
     """
     copies: dict[Input, InputFile] = {}
     for alike in _groups(files):
@@ -62,7 +63,10 @@ def _groups(files: Sequence[Input]) -> Iterator[list[Input]]:
 
 
 def _head(file: Input) -> bytes:
-    with beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+    with (
+        reading(file.name),
+        beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored,
+    ):
         return Whole(text_of(stored)).read(_HEAD)
 
 
@@ -74,12 +78,17 @@ def _stem(path: str) -> str:
 def _digests(file: Input) -> tuple[str | None, int]:
     """The SHA-256 of the text, None if the file is damaged, and the CRC-32C of the stored bytes."""
     digest = hashlib.sha256()
-    with beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened:
-        stored = Checksummed(opened, file.path)
+    with (
+        reading(file.name),
+        beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as opened,
+    ):
+        stored = Checksummed(opened, file.name)
         try:
             for piece in text_of(stored):
                 digest.update(piece)
         except DAMAGE:
             return None, 0
+    if not file.compression:
+        check_length(file, stored.length, file.size)
     check_unchanged(file)
     return digest.hexdigest(), stored.checksum

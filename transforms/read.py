@@ -1,6 +1,7 @@
 """From files to blocks of whole lines."""
 
 import bz2
+import contextlib
 import dataclasses
 import io
 import os
@@ -13,10 +14,10 @@ import apache_beam as beam
 import google_crc32c
 import msgspec
 import zstandard
-from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from isal import igzip_lib, isal_zlib
 
-from retrolabel.schemas.errors import InputError
+from retrolabel.schemas.errors import InputError, StorageError
 from retrolabel.schemas.reject import KEPT_BYTES
 from retrolabel.transforms.ask import blocks_of_slice
 from retrolabel.transforms.kernels.lines import Block
@@ -24,7 +25,7 @@ from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.plan import BuildPlan, Fingerprint, Input
 from retrolabel.transforms.progress import progress
-from retrolabel.transforms.storage import beam_filesystems, is_local, using
+from retrolabel.transforms.storage import beam_filesystems, is_local, told
 
 BLOCK_BYTES = 8 * 2**20
 """Text of one block: larger ones cost page faults, smaller ones per-block work (measured: ARCHITECTURE.md)."""
@@ -97,7 +98,7 @@ def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
             progress.add("reading", bytes=block.raw_bytes)
             yield block
         return
-    try:
+    with reading(stretch.name):
         with beam_filesystems().open(stretch.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
             if reader.format.blocks:
                 blocks = _container_blocks(stretch, stored, reader)
@@ -109,15 +110,30 @@ def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
                 progress.add("reading", bytes=block.raw_bytes)
                 yield block
         check_unchanged(stretch)
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Tells what a storage says of a log while it is read.
+
+    Raises:
+        InputError: the file is no longer there.
+        StorageError: it cannot be read.
+    """
+    try:
+        yield
+    except (BeamIOError, FileNotFoundError) as error:
+        raise _gone(name, error) from None
+    except OSError as error:
+        raise StorageError(f"cannot read {name!r}: {told(error, name)}") from None
     except Exception as error:
-        gone = (
-            isinstance(error, beam.io.filesystem.BeamIOError | FileNotFoundError) or type(error).__name__ == "NotFound"
-        )
-        if not gone and isinstance(error, OSError):
-            raise InputError(f"cannot read {stretch.name!r}: {error}") from None
-        if not gone:  # Google's client has an error of its own for what is
+        if type(error).__name__ != "NotFound":  # Google's client has an error of its own for what is not there
             raise
-        raise InputError(f"cannot read {stretch.name!r}, which was there when the build began: {error}") from None
+        raise _gone(name, error) from None
+
+
+def _gone(name: str, error: Exception) -> InputError:
+    return InputError(f"cannot read {name!r}, which was there when the build began: {told(error, name)}")
 
 
 def fingerprint_of(path: str, listed: FileMetadata | None = None) -> Fingerprint:
@@ -183,12 +199,20 @@ def _plain_block(stretch: Input, stored: BinaryIO) -> Block:
         data = data[:last]
         while rest := stored.read(min(_PIECE, end - begin - length)):
             length, checksum = length + len(rest), google_crc32c.extend(checksum, rest)
-    if length < end - begin:
-        raise InputError(f"{stretch.name!r} became shorter while it was read; is it still being written or rotated?")
+    check_length(stretch, begin + length, end)
     offset = begin
     if begin == 0 and data[:3] == _BOM:
         data, offset = data[3:], 3
     return Block(stretch.source, stretch.name, offset, data, skipped, begin, length, checksum)
+
+
+def check_length(stretch: Input, read: int, expected: int) -> None:
+    """A file that ends before the size that was listed is not taken for a shorter one."""
+    if read < expected:
+        raise InputError(
+            f"{stretch.name!r} ended after {read:,} of {expected:,} bytes while it was read: it is still being written or rotated, "
+            "or its storage broke off; build again"
+        )
 
 
 def _first_line(start: int, stored: BinaryIO, limit: int) -> int:
@@ -205,7 +229,7 @@ def _first_line(start: int, stored: BinaryIO, limit: int) -> int:
 
 
 def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iterator[Block]:
-    source, layout = Checksummed(stored, stretch.path), reader.format
+    source, layout = Checksummed(stored, stretch.name), reader.format
     pieces = Whole(text_of(source))
     offset, pending, head = 0, b"", b""
     while True:
@@ -238,6 +262,7 @@ def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iter
         offset, pending = offset + end, data[end:]
     for _ in iter(lambda: source.read(2**20), b""):
         pass  # what a decompressor leaves unread is part of the file and of its checksum
+    check_length(stretch, source.length, stretch.size)
     yield Block(
         stretch.source, stretch.name, offset, pending, (), 0, source.length, source.checksum, pieces.damage, head
     )
@@ -245,9 +270,10 @@ def _stream_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iter
 
 def _container_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> Iterator[Block]:
     assert reader.format.blocks is not None
-    source, damage = Checksummed(stored, stretch.path), None
+    source, damage = Checksummed(stored, stretch.name), None
     for _ in iter(lambda: source.read(2**20), b""):
         pass
+    check_length(stretch, source.length, stretch.size)
     stored.seek(0)
     try:
         for offset, data in reader.format.blocks(stored):
@@ -307,10 +333,11 @@ class _Decompressed:
 
 
 class Checksummed(io.RawIOBase):
-    """Keeps count and checksum of what is read through it."""
+    """Keeps count and checksum of what is read through it; trouble of the storage is no damage of the file."""
 
-    def __init__(self, stored: BinaryIO, path: str) -> None:
-        self._stored, self._path = stored, path
+    def __init__(self, stored: BinaryIO, name: str) -> None:
+        self._stored = stored
+        self._name = name
         self.length = 0
         self.checksum = 0
 
@@ -318,7 +345,7 @@ class Checksummed(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        with using(self._path, "read"):  # a storage that fails is no damage of the file
+        with reading(self._name):
             data = self._stored.read(size)
         self.length += len(data)
         self.checksum = google_crc32c.extend(self.checksum, data)

@@ -68,9 +68,10 @@ def write_once(path: str, data: bytes, modified: float | None = None) -> None:
             with beam_filesystems().create(path, compression_type="uncompressed") as file:
                 file.write(data)
             return
-        if os.path.exists(path) and os.path.getsize(path) == len(data) and read_bytes(path) == data:
-            os.utime(path)  # to `gc` it is young again: this build is about to list it
-            return
+        with contextlib.suppress(FileNotFoundError):  # nobody wrote it yet, or `gc` takes it away at the moment
+            if os.path.getsize(path) == len(data) and read_bytes(path) == data:
+                os.utime(path)  # to `gc` it is young again: this build is about to list it
+                return
         temporary = _write_beside(path, data)
         if modified is not None:
             os.utime(temporary, (modified, modified))
@@ -96,6 +97,8 @@ def create_if_absent(path: str, data: bytes) -> bool:
             return _create_on_azure(path, data)
         if path.startswith("hdfs://"):
             return bool(beam_filesystems().get_filesystem(path).create_if_absent(path, data))
+        if not is_local(path):
+            return _create_and_look(path, data)
         temporary = _write_beside(path, data)
         try:
             os.link(temporary, path)
@@ -111,22 +114,40 @@ def list_files(folder: str) -> dict[str, tuple[int, float]]:
     """Every file below a folder: its path relative to the folder, with size in bytes and time of modification (epoch seconds).
 
     Raises:
-        StorageError: the storage refuses.
+        StorageError: it cannot be listed; one that is not there has no files.
     """
     found: dict[str, tuple[int, float]] = {}
-    if is_local(folder):
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                path = os.path.join(parent, name)
-                with contextlib.suppress(FileNotFoundError):
-                    status = os.stat(path)
-                    found[os.path.relpath(path, folder).replace(os.sep, "/")] = status.st_size, status.st_mtime
-        return found
     with using(folder, "list"):
+        if is_local(folder):
+            for parent, _, names in os.walk(folder, onerror=_unless_gone):
+                for name in names:
+                    path = os.path.join(parent, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        status = os.stat(path)
+                        found[os.path.relpath(path, folder).replace(os.sep, "/")] = status.st_size, status.st_mtime
+            return found
         for match in beam_filesystems().match([join(folder, "**")]):
             for file in match.metadata_list:
                 found[file.path[len(folder.rstrip("/")) + 1 :]] = file.size_in_bytes, file.last_updated_in_seconds
     return found
+
+
+def _unless_gone(error: OSError) -> None:
+    """A folder that may not be listed is not empty: without this, a build would take itself for the first."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def modified(path: str) -> float | None:
+    """When a file was last changed, in epoch seconds; None if it is gone."""
+    with using(path, "look at"), contextlib.suppress(FileNotFoundError):
+        if is_local(path):
+            return os.stat(path).st_mtime
+        beam = beam_filesystems()
+        if beam.exists(path):
+            changed: float = beam.last_updated(path)
+            return changed
+    return None
 
 
 def delete(path: str) -> None:
@@ -203,7 +224,7 @@ def using(path: str, verb: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StorageError(f"cannot {verb} {path!r}: {_ADVICE.get(error.errno or 0) or told(error, path)}") from None
+        raise StorageError(f"cannot {verb} {path!r}: {told(error, path)}") from None
     except (ValueError, ImportError) as error:  # Beam's, of a URL whose filesystem is not installed
         if is_local(path):
             raise
@@ -211,12 +232,12 @@ def using(path: str, verb: str) -> Iterator[None]:
 
 
 def told(error: Exception, path: str) -> str:
-    """What went wrong, without the layers that Beam puts around it, and what to install if that is it."""
+    """What went wrong, without the layers that Beam puts around it, and what to do about it where that is known."""
     inner = next(iter((getattr(error, "exception_details", None) or {}).values()), error)
     extra = _EXTRAS.get(path.partition("://")[0])
     if extra and (isinstance(inner, ImportError) or "Unable to get filesystem" in str(inner)):
         return f"pip install 'retrolabel[{extra}]' brings what reads {path.partition('://')[0]}://"
-    return str(getattr(inner, "strerror", None) or inner)
+    return _ADVICE.get(getattr(inner, "errno", None) or 0) or str(getattr(inner, "strerror", None) or inner)
 
 
 _EXTRAS = {"gs": "gcp", "s3": "aws", "azfs": "azure", "hdfs": "hdfs"}
@@ -226,7 +247,7 @@ _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run again (`retrolabel gc` removes what killed builds left)",
     errno.EDQUOT: "the quota is used up: free some space and run again",
     errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied: check who owns the dataset's folder",
+    errno.EACCES: "permission denied: check who owns the file and its folder",
     errno.EPERM: "permission denied, or a file system without hard links, which a commit needs",
 }
 
@@ -248,6 +269,19 @@ def beam_filesystems() -> Any:
     if FileSystems._pipeline_options is None:  # noqa: SLF001 - no build has set them, and that of S3 needs some
         FileSystems.set_options(PipelineOptions([]))
     return FileSystems
+
+
+def _create_and_look(path: str, data: bytes) -> bool:
+    """The best that a filesystem of which nothing is known allows: of two commits in one moment the later one stands.
+
+    The earlier one sees that when it looks again, unless it looked in between: builds of one dataset should not run at once there.
+    """
+    beam = beam_filesystems()
+    if beam.exists(path):
+        return False
+    with beam.create(path, compression_type="uncompressed") as file:
+        file.write(data)
+    return read_bytes(path) == data
 
 
 def _create_on_gcs(path: str, data: bytes) -> bool:

@@ -3,6 +3,7 @@
 import re
 import time
 
+from retrolabel.schemas.errors import InputError, IntegrityError
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import card_path, read_day_manifest, read_version, report_path, version_numbers
 from retrolabel.transforms.receipts import receipt_ids, suffix_of
@@ -48,23 +49,33 @@ def sweep(root: str, older_than: float, *, dry_run: bool = False) -> dict[str, i
     """Removes what `unlisted` finds, and the folders that are empty then; gives what was, or would be, removed."""
     found = unlisted(root, older_than)
     if not dry_run:
+        receipts = receipt_ids(root)
         for path in sorted(found):
-            storage.delete(storage.join(root, path))
+            # A build that needs the very file has made it young meanwhile.
+            changed = storage.modified(storage.join(root, path))
+            if changed is not None and (time.time() - changed >= older_than or _is_ignorant(path, receipts)):
+                storage.delete(storage.join(root, path))
         for folder in {path.partition("/")[0] for path in found} - {"_versions"}:
             storage.remove_empty_folders(storage.join(root, folder))
     return found
 
 
 def listed_files(root: str) -> set[str]:
-    """Every file that any version lists, and its report and card."""
-    numbers = version_numbers(root)
-    manifests = {path for number in numbers for path in read_version(root, number).days.values()}
-    return (
-        manifests
-        | set(map(report_path, numbers))
-        | set(map(card_path, numbers))
-        | {part.path for path in manifests for part in read_day_manifest(root, path).files}
-    )
+    """Every file that any version lists, and its report and card; a version that goes at the same moment lists none."""
+    listed: set[str] = set()
+    read: set[str] = set()
+    for number in version_numbers(root):
+        try:
+            manifests = set(read_version(root, number).days.values())
+            for path in manifests - read:
+                listed.update(part.path for part in read_day_manifest(root, path).files)
+        except (InputError, IntegrityError):
+            if number in version_numbers(root):
+                raise
+            continue
+        read |= manifests
+        listed |= {report_path(number), card_path(number), *manifests}
+    return listed
 
 
 def _is_ignorant(path: str, receipts: tuple[str, ...]) -> bool:

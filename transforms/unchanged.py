@@ -8,6 +8,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from retrolabel.schemas.manifest import VersionRecord
 from retrolabel.transforms.dataset import read_day_manifest
 from retrolabel.transforms.plan import BuildPlan, Input
+from retrolabel.transforms.read import reading
 from retrolabel.transforms.storage import beam_filesystems
 
 
@@ -30,13 +31,16 @@ def is_unchanged(plan: BuildPlan, inputs: Sequence[Input], head: VersionRecord) 
     return (
         len(known) == len(inputs) + len(plan.copies)
         and all(known.get((file.source, file.path)) == file.crc32c for file in plan.copies)
-        and all(known.get((file.source, file.name)) == _checksum(file.path) for file in inputs)
+        and all(known.get((file.source, file.name)) == _checksum(file) for file in inputs)
     )
 
 
-def _checksum(path: str) -> str:
+def _checksum(file: Input) -> str:
     checksum = 0
-    with beam_filesystems().open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        while data := file.read(8 * 2**20):
+    with (
+        reading(file.name),
+        beam_filesystems().open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stored,
+    ):
+        while data := stored.read(8 * 2**20):
             checksum = google_crc32c.extend(checksum, data)
     return f"{checksum:08x}"

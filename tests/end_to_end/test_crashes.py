@@ -1,132 +1,273 @@
-"""Builds that are killed: before every step on the disk, and at random moments while others read.
+"""Commands that are killed, refused, cut short or held up at each of their calls of the file system.
 
-The short form, five steps with whole processes, is in test_versions.py. Here a build is a fork of a process that has imported everything, so that
-hundreds can be killed in minutes.
+Whatever happens, what can be read is whole; the trouble is told in plain words; and the same command, run again, ends in the bytes of one that
+met none. The short forms take a few of the calls, the long ones all. A reader looks after every call: what a process killed before its next
+call leaves is what a reader sees in between.
 """
 
+import dataclasses
+import errno
 import os
 import pathlib
 import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
 
 import pytest
 
-from retrolabel.pipelines.build_command import build_day
-from retrolabel.pipelines.check_command import check_project
-from retrolabel.pipelines.runner import choose_runner
-from retrolabel.transforms import storage
+from retrolabel.pipelines.run_command import NOTHING_TO_DO
 from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
-from retrolabel.transforms.sweep import unlisted
-from tests.end_to_end.test_versions import files_of
-from tests.support.messy import DAY, write_logs
+from tests.end_to_end.test_versions import DATE, files_of
+from tests.support.daily import click, make_shop, serve
+from tests.support.faults import CHANGES, NEEDS_SPACE, READS, Ended, Fault, Kind, What, Workshop
+from tests.support.messy import write_logs
 
-MOMENTS = 150
-STEPS = ("mkdir", "fsync", "replace", "link")
-"""What a build does to the disk: a folder made, a file or folder synced, a file moved into place, a version committed."""
+MOMENTS = int(os.environ.get("RETROLABEL_TEST_MOMENTS", "300"))
+"""At which builds are killed at random."""
 
+EVERY = int(os.environ.get("RETROLABEL_TEST_EVERY", "1"))
+"""Of the calls, the long forms take every so many-th: all by default."""
 
-def forked(work: Callable[[], None]) -> int:
-    """Starts work in a fork of this process; gives its number."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return child
+TOLD = (0, 4, 7, 10)
+"""Exit codes of a command that met trouble with files: it did not matter, input or storage is told, or that a hook failed."""
+
+LONG_AGO = time.time() - 3 * 86_400
 
 
-def status_of(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def turns(calls: int) -> range:
+    """The calls that a long form takes: all, or a sample that ends with the last."""
+    return range((calls - 1) % EVERY, calls, EVERY)
 
 
-def build(shop: pathlib.Path) -> None:
-    build_day(check_project(str(shop / "shoes.yaml")), DAY.date(), {}, choose_runner([]))
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    opened = Workshop(tmp_path_factory.mktemp("workshop"))
+    yield opened
+    opened.close()
 
 
-def dying(shop: pathlib.Path, left: int, told: int | None = None) -> None:
-    """A build that is killed before one of its steps; one that lives tells through a pipe how many it had left."""
-    remaining = [left]
-
-    def wrapped(step):
-        def call(*arguments, **options):
-            remaining[0] -= 1
-            if remaining[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step(*arguments, **options)
-
-        return call
-
-    for name in STEPS:
-        setattr(os, name, wrapped(getattr(os, name)))
-    build(shop)
-    if told is not None:
-        os.write(told, str(remaining[0]).encode())
-
-
-def readable(root: pathlib.Path) -> int:
-    """How many versions there are; every one must be whole."""
+def whole(root: pathlib.Path) -> list[int]:
+    """The versions that there are; every file of every one must be what its manifest says."""
     numbers = version_numbers(str(root))
     for number in numbers:
         for path in read_version(str(root), number).days.values():
             assert list(verify(str(root), read_day_manifest(str(root), path))) == []
-    return len(numbers)
+    return numbers
 
 
-def mended(shop: pathlib.Path, expected: dict) -> None:
-    """What is there is whole; after another build, and a sweep, it is what an undisturbed build leaves."""
-    root = shop / "datasets/shoes"
-    readable(root)
-    assert status_of(forked(lambda: build(shop))) == 0
-    for path in unlisted(str(root), older_than=0):
-        storage.delete(storage.join(str(root), path))
-    storage.remove_empty_folders(str(root))
-    assert files_of(shop / "datasets") == expected
-    shutil.rmtree(shop / "datasets")
+@dataclasses.dataclass
+class Scene:
+    """A project, a command, and what the command makes of the project when nothing happens."""
+
+    workshop: Workshop
+    project: pathlib.Path
+    """Where the project stands while the command runs: built datasets name no other place."""
+    name: str
+    command: tuple[str, ...]
+    changes: int = 0
+    """How many calls of the command change the dataset's folder."""
+    expected: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.project.rename(self.before)
+        self.changes = self.calls(self.root, CHANGES)
+        self.expected = self.swept()
+
+    @property
+    def before(self) -> pathlib.Path:
+        return self.project.with_name("before")
+
+    @property
+    def root(self) -> pathlib.Path:
+        return self.project / "datasets" / self.name
+
+    @property
+    def logs(self) -> pathlib.Path:
+        return self.project / "logs"
+
+    def restore(self) -> None:
+        """Puts everything back as it was before the command ran."""
+        shutil.rmtree(self.project, ignore_errors=True)
+        shutil.copytree(self.before, self.project)
+
+    def run(self, fault: Fault | None = None) -> Ended:
+        return self.workshop.run(*self.command, fault=fault)
+
+    def calls(self, below: pathlib.Path, kinds: Kind) -> int:
+        """How many calls of some kinds the command makes when nothing happens."""
+        self.restore()
+        ended = self.run(Fault(below, kinds))
+        assert ended.code == 0, ended
+        return ended.calls
+
+    def swept(self) -> dict[str, str]:
+        """What is there once `gc` has removed what no version lists, but for the lock of runs."""
+        assert self.workshop.run("gc", str(self.root), "--older-than", "0s").code == 0
+        return {path: digest for path, digest in files_of(self.root).items() if path != "_tmp/run.lock"}
+
+    def meets(self, fault: Fault) -> Ended:
+        """Lets something happen; looks at what can be read then, at what is told, and at what the next run makes of it."""
+        self.restore()
+        there = whole(self.root)
+        ended = self.run(fault)
+        now = whole(self.root)
+        assert now[-1:] >= there[-1:], (fault, ended)
+        if fault.what in (What.KILL, What.TEAR):
+            assert ended.code == -signal.SIGKILL, (fault, ended)
+        else:
+            assert ended.code in TOLD, (fault, ended)
+            assert "Traceback" not in ended.output, (fault, ended)
+            assert (ended.code != 0) == any(words in ended.output for words in ("error: ", "failed: ")), (fault, ended)
+            assert ended.code != 0 or now != there, (fault, ended)
+        again = self.run()
+        assert again.code in (0, NOTHING_TO_DO), (fault, ended, again)
+        assert self.swept() == self.expected, (fault, ended)
+        return ended
+
+
+def a_shop(workshop: Workshop, folder: pathlib.Path, *built: str) -> Scene:
+    """A project and the build of one of its days, for the first time or after other builds."""
+    (folder / "shop").mkdir()
+    write_logs(folder / "shop", seed=5, predictions=150)
+    command = ("build", str(folder / "shop/shoes.yaml"), "--date", DATE)
+    if built:
+        assert workshop.run(*command).code == 0
+    return Scene(workshop, folder / "shop", "shoes", (*command, *built))
+
+
+@pytest.fixture(scope="module")
+def first(workshop, tmp_path_factory):
+    """The first build of a dataset."""
+    return a_shop(workshop, tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture(scope="module")
+def again(workshop, tmp_path_factory):
+    """Another build of a day, which is compared with the one before."""
+    return a_shop(workshop, tmp_path_factory.mktemp("again"), "--outcomes-complete-until", "2026-12-01")
+
+
+@pytest.fixture(scope="module")
+def daily(workshop, tmp_path_factory):
+    """A day's run that publishes, tells, and removes old versions with their files."""
+    shop = tmp_path_factory.mktemp("daily") / "shop"
+    config = make_shop(shop, "retention: {versions: 1, days: 2}\non_publish: {file: told.json}\n")
+    for day in (20, 21, 22, 23):
+        serve(shop, f"2026-11-{day}")
+        click(shop, f"2026-11-{day}")
+    assert workshop.run("run", config, "--now", "2026-11-23T12:00:00Z").code == 0
+    for path in shop.rglob("*"):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    return Scene(workshop, shop, "shop", ("run", config, "--now", "2026-11-24T12:00:00Z"))
+
+
+SCENES = ("first", "again", "daily")
 
 
 @pytest.fixture
-def shop(tmp_path):
-    write_logs(tmp_path, seed=5, predictions=150)
-    return tmp_path
+def scene(request):
+    """The one that a test names."""
+    return request.getfixturevalue(request.param)
+
+
+def test_killed_before_a_change_or_in_the_middle_of_a_write_it_is_healed(first):
+    for turn in (0, first.changes // 2, first.changes - 1):
+        first.meets(Fault(first.root, CHANGES, What.KILL, turn))
+    first.meets(Fault(first.root, Kind.WRITE, What.TEAR, 20))
+
+
+def test_a_daily_run_that_is_killed_is_healed(daily):
+    for turn in (daily.changes // 3, daily.changes - 3):
+        daily.meets(Fault(daily.root, CHANGES, What.KILL, turn))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_but_what_gc_sweeps(first):
+    ended = first.meets(Fault(first.root, Kind.WRITE, What.FAIL, 5, lasting=True, error=errno.ENOSPC))
+    assert ended.code == 7
+    assert "the disk is full" in ended.output
+
+
+def test_a_commit_that_is_made_though_an_error_is_told_is_found_by_the_next_build(first):
+    assert first.meets(Fault(first.root, Kind.LINK, What.AFTER, error=errno.EIO)).code == 7
+
+
+def test_a_log_that_cannot_be_read_to_its_end_is_no_shorter_log(first):
+    for what in (What.FAIL, What.END):
+        assert first.meets(Fault(first.logs, Kind.READ, what, 6, lasting=True, error=errno.EIO)).code != 0
+
+
+def test_reads_and_writes_that_do_half_change_nothing(first):
+    assert first.meets(Fault(first.project, Kind.READ | Kind.WRITE, What.SHORT, lasting=True)).code == 0
 
 
 @pytest.mark.slow
-def test_killed_before_every_step_on_the_disk(shop):
-    receive, tell = os.pipe()
-    assert status_of(forked(lambda: dying(shop, 1_000_000, tell))) == 0
-    steps = 1_000_000 - int(os.read(receive, 20))
-    expected = files_of(shop / "datasets")
-    shutil.rmtree(shop / "datasets")
-    for step in range(steps):
-        assert status_of(forked(lambda step=step: dying(shop, step))) == -signal.SIGKILL, step
-        mended(shop, expected)
-    print(f"\nkilled before each of {steps} steps: all mended")
+@pytest.mark.parametrize("scene", SCENES, indirect=True)
+def test_killed_before_every_change(scene):
+    for turn in turns(scene.changes):
+        scene.meets(Fault(scene.root, CHANGES, What.KILL, turn))
+    print(f"\n{scene.name}: killed before {len(turns(scene.changes))} of {scene.changes} changes: all healed")
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_while_others_read(shop):
+@pytest.mark.parametrize("scene", SCENES, indirect=True)
+def test_killed_in_the_middle_of_every_write(scene):
+    calls = scene.calls(scene.root, Kind.WRITE)
+    for turn in turns(calls):
+        scene.meets(Fault(scene.root, Kind.WRITE, What.TEAR, turn))
+    print(f"\n{scene.name}: killed in the middle of {len(turns(calls))} of {calls} writes: all healed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "kinds", "what", "error", "lasting"),
+    [
+        pytest.param("root", CHANGES, What.FAIL, errno.EIO, False, id="refused"),
+        pytest.param("root", CHANGES, What.AFTER, errno.EIO, False, id="done_and_refused"),
+        pytest.param("root", NEEDS_SPACE, What.FAIL, errno.ENOSPC, True, id="full"),
+        pytest.param("root", CHANGES, What.FAIL, errno.EACCES, True, id="denied"),
+        pytest.param("root", READS, What.FAIL, errno.EIO, False, id="unreadable"),
+        pytest.param("logs", READS, What.FAIL, errno.EIO, False, id="unreadable_logs"),
+        pytest.param("logs", Kind.READ, What.END, 0, False, id="logs_that_break_off"),
+    ],
+)
+@pytest.mark.parametrize("scene", SCENES, indirect=True)
+def test_every_call_that_fails_is_told(scene, place, kinds, what, error, lasting):
+    below = getattr(scene, place)
+    calls = scene.calls(below, kinds)
+    codes = [scene.meets(Fault(below, kinds, what, turn, lasting, error)).code for turn in turns(calls)]
+    print(
+        f"\n{scene.name}: {len(codes)} of {calls} calls failed, {codes.count(0)} of them did not matter: all told, all healed"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", SCENES, indirect=True)
+def test_a_slow_disk_changes_nothing(scene):
+    assert scene.meets(Fault(scene.project, CHANGES | READS, What.DELAY, lasting=True)).code == 0
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_while_a_reader_reads(first):
+    random_, killed, published, looks = random.Random(1), 0, 0, 0
     started = time.monotonic()
-    assert status_of(forked(lambda: build(shop))) == 0
+    first.restore()
+    assert first.run().code == 0
     takes = time.monotonic() - started
-    expected = files_of(shop / "datasets")
-    shutil.rmtree(shop / "datasets")
-    random_, killed, published = random.Random(1), 0, 0
     for _ in range(MOMENTS):
-        child = forked(lambda: build(shop))
-        end = time.monotonic() + random_.uniform(0, takes * 1.1)
+        first.restore()
+        process = first.workshop.start(*first.command)
+        end = time.monotonic() + random_.uniform(0, takes * 1.2)
         while time.monotonic() < end:
-            readable(shop / "datasets/shoes")
-        os.kill(child, signal.SIGKILL)
-        killed += status_of(child) == -signal.SIGKILL
-        published += bool(version_numbers(str(shop / "datasets/shoes")))
-        mended(shop, expected)
+            whole(first.root)
+            looks += 1
+        os.kill(process, signal.SIGKILL)
+        killed += first.workshop.end(process).code == -signal.SIGKILL
+        published += bool(whole(first.root))
+        assert first.run().code == 0
+        assert first.swept() == first.expected
     assert killed > MOMENTS / 3
     assert 0 < published < MOMENTS
-    print(f"\n{killed} builds killed at random moments, {published} of {MOMENTS} had published: all mended")
+    print(
+        f"\n{killed} builds killed at random moments, {published} of {MOMENTS} had published; a reader looked {looks} times: all healed"
+    )

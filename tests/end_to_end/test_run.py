@@ -3,8 +3,6 @@
 import datetime
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +15,7 @@ from retrolabel.configs.load import load_project
 from retrolabel.pipelines.cli import commands
 from retrolabel.pipelines.run_command import alone, run_due_days
 from retrolabel.pipelines.runner import choose_runner
-from tests.end_to_end.test_versions import DYING, files_of
+from tests.end_to_end.test_versions import files_of
 from tests.support.daily import click, make_shop, midnight, serve
 
 NOON = "2026-11-22T12:00:00Z"
@@ -161,26 +159,6 @@ def test_started_twice_at_once_one_run_works_and_the_other_has_nothing_to_do(sho
     ]  # fmt: skip
     with alone(str(shop / "datasets/shop")) as first, alone(str(shop / "datasets/shop")) as second:
         assert (first, second) == (True, False)
-
-
-def test_killed_at_any_point_nothing_half_done_is_published_and_the_next_run_heals_it(shop):
-    def dying(steps: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", DYING, str(steps), "run", str(shop / "shop.yaml"), "--now", NOON]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    many = 1_000_000
-    steps = many - int(dying(many).stdout.splitlines()[-1])
-    expected = files_of(shop / "datasets")
-    assert steps > 20
-    for step in (0, steps // 3, steps // 2, steps - 1):
-        shutil.rmtree(shop / "datasets")
-        assert dying(step).returncode == -signal.SIGKILL, step
-        if list((shop / "datasets").glob("shop/_versions/*.json")):
-            retrolabel.load(str(shop / "datasets/shop")).to_table()
-        CliRunner().invoke(commands, ["run", str(shop / "shop.yaml"), "--now", NOON])
-        assert run(shop, code=8) == []  # the last step comes after the last commit: there it had nothing to heal
-        CliRunner().invoke(commands, ["gc", str(shop / "datasets/shop"), "--older-than", "0s"])
-        assert files_of(shop / "datasets") == expected, step
 
 
 def test_retention_keeps_the_newest_versions_the_pinned_and_whoever_reads(shop):

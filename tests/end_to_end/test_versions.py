@@ -1,4 +1,4 @@
-"""What becomes of a dataset over several builds: nothing new, late outcomes, kills, many at once."""
+"""What becomes of a dataset over several builds: nothing new, late outcomes, many at once."""
 
 import hashlib
 import json
@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -125,53 +124,6 @@ def test_every_format_holds_the_same_rows(shop, file_format):
         else:
             assert other.column(name).to_pylist() == parquet.column(name).to_pylist(), name
     assert not retrolabel.load(str(shop / "other/shoes")).to_pandas().empty
-
-
-DYING = """
-import os, signal, sys
-from retrolabel.pipelines.cli import main
-
-left = int(sys.argv.pop(1))
-
-def dying(function):
-    def call(*arguments, **options):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-    return call
-
-for name in ("mkdir", "fsync", "replace", "link"):
-    setattr(os, name, dying(getattr(os, name)))
-sys.argv[0] = "retrolabel"
-end = os._exit
-os._exit = lambda code: (print(left, flush=True), end(code))
-main()
-"""
-"""A build that is killed before one of its steps on the disk: making a folder, syncing, moving a file into place, committing."""
-
-
-def dying_build(shop: pathlib.Path, steps: int) -> subprocess.CompletedProcess[str]:
-    """Runs a build with so many steps on the disk to live."""
-    command = [sys.executable, "-c", DYING, str(steps), "build", str(shop / "shoes.yaml"), "--date", DATE]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_killed_at_any_point_a_build_that_runs_again_ends_in_the_same_bytes(shop):
-    many = 1_000_000
-    calm = dying_build(shop, many)
-    steps = many - int(calm.stdout.splitlines()[-1])
-    expected = files_of(shop / "datasets")
-    assert steps > 20
-    for step in (0, steps // 3, 2 * steps // 3, steps - 2, steps - 1):
-        shutil.rmtree(shop / "datasets")
-        assert dying_build(shop, step).returncode == -signal.SIGKILL, step
-        if list((shop / "datasets").glob("shoes/_versions/*.json")):
-            assert retrolabel.load(str(shop / "datasets/shoes")).count_rows() > 0
-        run("build", str(shop / "shoes.yaml"), "--date", DATE)
-        run("gc", str(shop / "datasets/shoes"), "--older-than", "0s")
-        assert files_of(shop / "datasets") == expected, step
 
 
 def _build(path: str) -> int:

@@ -186,7 +186,7 @@ def _collected(shift: int, keys: Keys, masses: list[Numbers], bins: int) -> Spre
 
 
 def _starts(keys: Keys) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+    return np.flatnonzero(np.concatenate([np.ones(min(len(keys), 1), bool), keys[1:] != keys[:-1]]))
 
 
 def _repeat(numbers: Numbers) -> bool:

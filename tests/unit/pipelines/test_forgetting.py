@@ -23,9 +23,9 @@ from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.publish import publish
 from retrolabel.transforms.receipts import receipt_ids, receipt_path, suffix_of
 from retrolabel.transforms.sweep import sweep
-from tests.end_to_end.test_crashes import forked, status_of
 from tests.end_to_end.test_versions import files_of
 from tests.support.at_rest import examples, publish_day, store
+from tests.support.forks import forked, status_of
 
 KEY = b"k" * 32
 STEPS = ("mkdir", "fsync", "replace", "link", "unlink")

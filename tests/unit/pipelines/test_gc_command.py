@@ -6,7 +6,11 @@ import time
 import pytest
 from click.testing import CliRunner
 
+import retrolabel
+from retrolabel.configs.model import Retention
+from retrolabel.pipelines import retention
 from retrolabel.pipelines.cli import commands
+from retrolabel.transforms import storage, sweep
 from retrolabel.transforms.sweep import unlisted
 from tests.support.at_rest import examples, publish_day, store
 
@@ -99,3 +103,50 @@ def test_a_damaged_manifest_stops_everything(left):
     before = files(root)
     assert CliRunner().invoke(commands, ["gc", str(root)]).exit_code == 6
     assert files(root) == before
+
+
+def test_a_file_that_a_build_needs_again_meanwhile_stays(left, monkeypatch):
+    root, kept = left
+    again = next(path for path in files(root) - kept if path.endswith(".parquet"))
+    delete = storage.delete
+
+    def build_then_delete(path: str) -> None:
+        os.utime(root / again)  # as a build does that finds its file there
+        delete(path)
+
+    monkeypatch.setattr(storage, "delete", build_then_delete)
+    run(str(root))
+    assert again in files(root)
+
+
+def test_a_version_that_retention_removes_at_the_same_moment_is_no_trouble(left, monkeypatch):
+    root, kept = left
+    listing = sweep.version_numbers
+
+    def then_expire(folder: str) -> list[int]:
+        numbers = listing(folder)
+        (root / "_versions/00000001.json").unlink(missing_ok=True)
+        return numbers
+
+    monkeypatch.setattr(sweep, "version_numbers", then_expire)
+    run(str(root))
+    assert files(root) < kept
+    assert retrolabel.load(str(root)).count_rows() == 1
+
+
+def test_versions_that_another_run_removes_at_the_same_moment_are_no_trouble(left, monkeypatch):
+    root, _ = left
+    for turn in range(2, 6):
+        publish_day(root, examples({"a": turn % 2 == 0}), build=f"{turn:016x}")
+    for path in root.rglob("*"):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    listing = retention.version_numbers
+
+    def then_expire(folder: str) -> list[int]:
+        numbers = listing(folder)
+        (root / "_versions/00000001.json").unlink(missing_ok=True)
+        return numbers
+
+    monkeypatch.setattr(retention, "version_numbers", then_expire)
+    assert 5 in retention.expire(str(root), Retention(versions=1), time.time())
+    assert retrolabel.load(str(root)).count_rows() == 1

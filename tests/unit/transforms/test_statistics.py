@@ -128,6 +128,12 @@ def test_an_association_is_found_and_chance_is_not():
         assert found[name].share < 0.002
 
 
+def test_a_feature_that_is_known_only_where_the_label_is_not_has_no_association():
+    table = pa.table({"clicked": [True, False, None], "price": [None, None, 9.5]})
+    (one,) = associations(sliced_statistics(table, [], ["clicked"]), ["clicked"])
+    assert one.bits == 0
+
+
 def test_the_bias_of_a_small_sample_is_taken_off():
     random = np.random.default_rng(4)
     shares = []
