@@ -182,9 +182,8 @@ def _told_plainly() -> Iterator[None]:
     except RetrolabelError as error:
         raise type(error)(_WHILE_RUNNING.sub("", str(error))) from None
     except (OSError, RuntimeError) as error:
-        cause = (
-            error if isinstance(error, OSError) else error.__context__
-        )  # Beam cannot copy an error that has a number
+        # Beam cannot copy an error that has a number, and makes another of it.
+        cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
         text = _WHILE_RUNNING.sub("", str(cause))

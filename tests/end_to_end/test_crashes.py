@@ -20,7 +20,7 @@ from retrolabel.pipelines.run_command import NOTHING_TO_DO
 from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
 from tests.end_to_end.test_versions import DATE, files_of
 from tests.support.daily import click, make_shop, serve
-from tests.support.faults import CHANGES, NEEDS_SPACE, READS, Ended, Fault, Kind, What, Workshop
+from tests.support.faults import CHANGES, KEY, NEEDS_SPACE, READS, Ended, Fault, Kind, What, Workshop
 from tests.support.messy import write_logs
 
 MOMENTS = int(os.environ.get("RETROLABEL_TEST_MOMENTS", "300"))
@@ -162,7 +162,20 @@ def daily(workshop, tmp_path_factory):
     return Scene(workshop, shop, "shop", ("run", config, "--now", "2026-11-24T12:00:00Z"))
 
 
-SCENES = ("first", "again", "daily")
+@pytest.fixture(scope="module")
+def forgotten(workshop, tmp_path_factory):
+    """The erasure of a person from two versions of a day."""
+    shop = tmp_path_factory.mktemp("forgotten") / "shop"
+    shop.mkdir()
+    write_logs(shop, seed=5, predictions=150)
+    config = shop / "shoes.yaml"
+    config.write_text(config.read_text() + f"privacy: {{key: {{env: {KEY}}}}}\n")
+    for more in ((), ("--outcomes-complete-until", "2026-12-01")):
+        assert workshop.run("build", str(config), "--date", DATE, *more).code == 0
+    return Scene(workshop, shop, "shoes", ("forget", str(config), "--subject", "user_id=u7"))
+
+
+SCENES = ("first", "again", "daily", "forgotten")
 
 
 @pytest.fixture
@@ -180,6 +193,11 @@ def test_killed_before_a_change_or_in_the_middle_of_a_write_it_is_healed(first):
 def test_a_daily_run_that_is_killed_is_healed(daily):
     for turn in (daily.changes // 3, daily.changes - 3):
         daily.meets(Fault(daily.root, CHANGES, What.KILL, turn))
+
+
+def test_an_erasure_that_is_killed_is_finished_by_calling_it_again(forgotten):
+    for turn in (forgotten.changes // 4, forgotten.changes // 2, forgotten.changes * 3 // 4):
+        forgotten.meets(Fault(forgotten.root, CHANGES, What.KILL, turn))
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_but_what_gc_sweeps(first):

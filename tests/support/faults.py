@@ -19,6 +19,9 @@ from typing import Any
 
 import pytest
 
+KEY = "RETROLABEL_TEST_KEY"
+"""The variable of the environment that holds a key of pseudonyms for the commands."""
+
 
 class Kind(enum.IntFlag):
     """What a call does to files below the folder; as in faults.c."""
@@ -98,7 +101,7 @@ class Workshop:
         subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
         self._process = subprocess.Popen(
             [sys.executable, str(pathlib.Path(__file__)), str(library)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, env=os.environ | {"LD_PRELOAD": str(library)},
+            text=True, env=os.environ | {"LD_PRELOAD": str(library), KEY: "0123456789abcdef" * 4},
         )  # fmt: skip
         self._folder = folder
         self._outputs: dict[int, pathlib.Path] = {}
@@ -145,7 +148,7 @@ class Workshop:
 
 def _work(library: str) -> None:
     """The workshop's own process: a line of JSON a question, a line an answer."""
-    for module in ("build_command", "run_command", "gc_command", "versions_command"):
+    for module in ("build_command", "run_command", "gc_command", "forget_command"):
         __import__(f"retrolabel.pipelines.{module}")
     from retrolabel.pipelines.cli import main
 

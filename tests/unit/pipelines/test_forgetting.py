@@ -1,8 +1,7 @@
-"""Forgetting against everything that goes on beside it: kills before any step on the disk, builds, other erasures, sweeps."""
+"""Forgetting against everything that goes on beside it: builds, other erasures, sweeps; kills are in end_to_end/test_crashes.py."""
 
-import os
+import multiprocessing
 import shutil
-import signal
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,14 +21,9 @@ from retrolabel.transforms.kernels.forgotten import mark_of
 from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.publish import publish
 from retrolabel.transforms.receipts import receipt_ids, receipt_path, suffix_of
-from retrolabel.transforms.sweep import sweep
-from tests.end_to_end.test_versions import files_of
 from tests.support.at_rest import examples, publish_day, store
-from tests.support.forks import forked, status_of
 
 KEY = b"k" * 32
-STEPS = ("mkdir", "fsync", "replace", "link", "unlink")
-MANY = 1_000_000
 
 
 def asked(root: Path, *names: str, mentions: bool = False) -> tuple[Request, Receipt]:
@@ -111,54 +105,6 @@ def test_rows_that_mention_them_are_told_and_go_if_asked_to(root):
     assert_whole(root)
 
 
-def dying(root: Path, left: int, told: int | None = None) -> None:
-    """An erasure that is killed before one of its steps; one that lives tells through a pipe how many it had left."""
-    remaining = [left]
-
-    def wrapped(step):
-        def call(*arguments, **options):
-            remaining[0] -= 1
-            if remaining[0] < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step(*arguments, **options)
-
-        return call
-
-    for name in STEPS:
-        setattr(os, name, wrapped(getattr(os, name)))
-    forget_here(root, "ada-1")
-    if told is not None:
-        os.write(told, str(remaining[0]).encode())
-
-
-def killed(root: Path, every: int) -> int:
-    """Kills an erasure before every so-manieth step, each time on a fresh copy; gives how many kills were mended by calling it again."""
-    receive, tell = os.pipe()
-    calm = shutil.copytree(root, root.parent / "calm")
-    assert status_of(forked(lambda: dying(calm, MANY, tell))) == 0
-    steps = MANY - int(os.read(receive, 20))
-    sweep(str(calm), 0)
-    expected = files_of(calm)
-    for step in range(0, steps, every):
-        torn = shutil.copytree(root, root.parent / f"torn-{step}")
-        assert status_of(forked(lambda torn=torn, step=step: dying(torn, step))) == -signal.SIGKILL
-        assert_whole(torn)
-        assert status_of(forked(lambda torn=torn: dying(torn, MANY))) == 0
-        sweep(str(torn), 0)  # half a record, as any writer that is killed leaves
-        assert files_of(torn) == expected, step
-        shutil.rmtree(torn)
-    return len(range(0, steps, every))
-
-
-def test_killed_before_a_step_it_is_finished_by_calling_it_again(root):
-    assert killed(root, every=9) > 5
-
-
-@pytest.mark.slow
-def test_killed_before_any_step_it_is_finished_by_calling_it_again(root):
-    print(f"\nerasures killed before each of {killed(root, every=1)} steps: all finished by the next")
-
-
 def between(monkeypatch, act, *, path: str) -> None:
     """Does something right before the first attempt to create a record."""
     waiting, create = [act], storage.create_if_absent
@@ -224,8 +170,13 @@ def test_a_sweep_of_young_files_is_noticed(root, monkeypatch):
 
 
 def test_two_erasures_at_once_both_end(root):
-    children = [forked(lambda name=name: forget_here(root, name)) for name in ("ada-1", "bob-2", "ada-1")]
-    assert [status_of(child) for child in children] == [0, 0, 0]
+    spawn = multiprocessing.get_context("spawn")
+    others = [spawn.Process(target=forget_here, args=(root, name)) for name in ("ada-1", "bob-2", "ada-1")]
+    for process in others:
+        process.start()
+    for process in others:
+        process.join()
+    assert [process.exitcode for process in others] == [0, 0, 0]
     assert version_numbers(str(root)) == [1, 2, 3, 4, 5]
     assert all(keys_of(root, number).isdisjoint({"ada-1", "bob-2"}) for number in (1, 2, 3, 4, 5))
     assert_whole(root)
