@@ -30,6 +30,10 @@ demo: .venv/.runtime link  ## Install, then build a dataset from real logs and s
 test: .venv/.dev link  ## Install with the tools of developers, then run the tests (ARGS="-k contract" picks some)
 	@$(PY) -m pytest -n logical $(ARGS)
 
+.PHONY: flink
+flink: .venv/.runtime link  ## Build the demo's day on a Flink cluster that is started here, and compare (needs Java and Maven)
+	@$(PY) examples/flink/cluster.py
+
 ##@ Checks
 
 .PHONY: check

@@ -11,6 +11,7 @@ import argparse
 import datetime
 import json
 import pathlib
+import shutil
 
 import duckdb
 
@@ -32,9 +33,9 @@ output: {{path: "{output}"}}
 """
 
 PREDICTIONS = """
-CREATE TABLE prediction AS
+CREATE OR REPLACE TABLE prediction AS
 SELECT i, (i * 86400000000 // {rows} + hash(i) % (86400000000 // {rows} + 1))::BIGINT AS us, md5(i::VARCHAR) AS id, hash(i, 1) AS a, hash(i, 2) AS b
-FROM range({rows}) t(i);
+FROM range({begin}, {end}) t(i);
 """
 
 PREDICTION_LINE = """
@@ -49,7 +50,7 @@ SELECT '{{"time":"' || strftime(TIMESTAMP '2026-11-20' + to_microseconds(least(u
     || '","country":"' || ['de', 'fr', 'us', 'jp'][1 + (a % 4)::INT] || '","hour":' || (us // 3600000000)
     || ',"history_len":' || (b % 1000) || ',"affinity":' || printf('%.5f', (a % 100000) / 100.0) || '}}}}' AS line
 FROM prediction, range(CASE WHEN i % 500 = 0 THEN 2 ELSE 1 END)
-WHERE i * {files} // {rows} = {file} ORDER BY i
+ORDER BY i
 """
 
 CLICK_LINE = """
@@ -59,9 +60,10 @@ SELECT '{{"@timestamp":"' || strftime(TIMESTAMP '2026-11-20' + to_microseconds(l
     || substr(id, 9, 4) || '-' || substr(id, 13, 4) || '-' || substr(id, 17, 4) || '-' || substr(id, 21)
     || '","kind":"click","value":' || printf('%.2f', (b % 1000) / 100.0) || '}}' AS line
 FROM prediction, range(CASE WHEN i % 100 = 0 THEN 2 ELSE 1 END)
-WHERE hash(i, 3) % 1000 < 128
-UNION ALL SELECT '{{"@timestamp":"2026-11-22T00:00:01Z","@version":"1","host":"web-1","event_id":"last","prediction_id":"none","kind":"click","value":0.00}}'
+WHERE hash(i, 3) % 1000 < 128 ORDER BY i
 """
+
+LAST_CLICK = '{"@timestamp":"2026-11-22T00:00:01Z","@version":"1","host":"web-1","event_id":"last","prediction_id":"none","kind":"click","value":0.00}\n'
 
 
 def generate(rows: int, folder: pathlib.Path) -> None:
@@ -74,11 +76,17 @@ def generate(rows: int, folder: pathlib.Path) -> None:
         old.unlink()
     engine = duckdb.connect()
     engine.execute("SET enable_progress_bar = false; SET preserve_insertion_order = true")
-    engine.execute(PREDICTIONS.format(rows=rows))
-    for file in range(FILES):
-        query = PREDICTION_LINE.format(rows=rows, users=max(rows // 10, 1), files=FILES, file=file)
-        _write(engine, query, folder / f"predictions_{file}.json")
-    _write(engine, CLICK_LINE.format(), folder / "clicks.json")
+    with (folder / "clicks.json").open("wb") as clicks:
+        for file in range(FILES):  # a file at a time: memory stays small however many rows
+            begin, end = -(-file * rows // FILES), -(-(file + 1) * rows // FILES)
+            engine.execute(PREDICTIONS.format(rows=rows, begin=begin, end=end))
+            _write(engine, PREDICTION_LINE.format(users=max(rows // 10, 1)), folder / f"predictions_{file}.json")
+            piece = folder / f"clicks_{file}.json"
+            _write(engine, CLICK_LINE.format(), piece)
+            with piece.open("rb") as lines:
+                shutil.copyfileobj(lines, clicks)
+            piece.unlink()
+        clicks.write(LAST_CLICK.encode())
     prediction = [{"name": "event_time", "type": _TIMESTAMP, "path": "time"}]
     prediction += [{"name": name, "type": kind} for name, kind in
                    (("prediction_id", "string"), ("user_id", "string"), ("score", "double"), ("model_version", "string"))]  # fmt: skip

@@ -34,9 +34,7 @@ class BuildDataset(beam.PTransform):
     def expand(self, root: beam.Pipeline) -> PCollection[str]:
         """Gives one element: what was published, as JSON."""
         plan = self.plan
-        blocks = (
-            root | "Inputs" >> beam.Create(self.inputs, reshuffle=len(self.inputs) > 1) | "Read" >> ReadBlocks(plan)
-        )
+        blocks = root | "Inputs" >> beam.Create(self.inputs, reshuffle=False) | "Read" >> ReadBlocks(plan)
         # A line that cannot be read costs one line, never the build.
         parsed = blocks | "Parse" >> ParseBlocks(plan)
         tallies = [parsed[TALLIES]]

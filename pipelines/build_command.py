@@ -24,6 +24,7 @@ from retrolabel.configs.model import parse_duration
 from retrolabel.pipelines import dataflow
 from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
+from retrolabel.pipelines.engine_failure import from_engine, is_failed_job, tells_of_ours
 from retrolabel.pipelines.freshness import wait_until_fresh
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.report.write import write_report
@@ -36,7 +37,6 @@ from retrolabel.transforms.dataset import head_version, read_day_manifest, read_
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.publish import Published
-from retrolabel.transforms.read import stretches_of
 from retrolabel.transforms.receipts import receipt_ids
 from retrolabel.transforms.sweep import sweep
 from retrolabel.transforms.unchanged import is_unchanged
@@ -92,7 +92,7 @@ def build_day(
     progress.reset()
     progress.add("reading", total_bytes=sum(file.size for file in inputs), all_shards=plan.shards)
     try:
-        with _cleared(plan), _told_plainly():
+        with _cleared(plan), _told_plainly(runner):
             run_pipeline(plan, inputs, runner)
     except RetrolabelError:
         if receipt_ids(plan.root) == plan.receipts:
@@ -137,11 +137,12 @@ def _predictions_before(plan: BuildPlan, head: VersionRecord | None) -> int:
 
 def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> None:
     """Runs the pipeline of one build to its end."""
-    stretches = tuple(stretch for file in inputs for stretch in stretches_of(file))
-    if runner.in_process:  # what fails is raised here, and told once
-        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    # What fails is raised here, and told once. Dataflow's runner tells of the job, too.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logging.getLogger("apache_beam.runners.dataflow").setLevel(logging.ERROR)
+    logging.getLogger().addFilter(lambda record: not tells_of_ours(record.getMessage()))
     pipeline = beam.Pipeline(runner=runner.runner, options=runner.options)
-    _ = pipeline | "Build" >> BuildDataset(plan, stretches).with_resource_hints(min_ram=WORKER_MEMORY)
+    _ = pipeline | "Build" >> BuildDataset(plan, tuple(inputs)).with_resource_hints(min_ram=WORKER_MEMORY)
     pipeline.run().wait_until_finish()
 
 
@@ -175,8 +176,8 @@ def _cleared(plan: BuildPlan) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Takes Beam's trimmings off our own errors, and says what to do about the storage's."""
+def _told_plainly(runner: Runner) -> Iterator[None]:
+    """Takes Beam's trimmings off our own errors, and says what to do about the storage's and the engine's."""
     try:
         yield
     except RetrolabelError as error:
@@ -191,6 +192,10 @@ def _told_plainly() -> Iterator[None]:
             raise StorageError(f"nothing was published: the disk is full. Free some space and run again; `retrolabel gc` "
                                f"removes what earlier builds left ({text})") from None  # fmt: skip
         raise StorageError(f"nothing was published: {text}") from None
+    except Exception as error:
+        if runner.in_process or not is_failed_job(error):
+            raise
+        raise from_engine(error, runner.name) from None
 
 
 def parse_date(_: click.Context, __: click.Parameter, value: str | None) -> datetime.date | None:

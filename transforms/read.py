@@ -62,14 +62,20 @@ class Readable(Protocol):
 
 @dataclasses.dataclass(eq=False)
 class ReadBlocks(beam.PTransform):
-    """Reads the planned stretches of files into blocks of whole records."""
+    """Cuts files into stretches, and reads these into blocks of whole records.
+
+    They are cut here, and not when the pipeline is made, so that a terabyte is told to the engine as its files, not as a hundred thousand stretches.
+    """
 
     plan: BuildPlan
 
     def expand(self, inputs: beam.PCollection[Input]) -> beam.PCollection[Block]:
         """The work is in `blocks_of`, which needs no Beam."""
-        return inputs | "ReadBlocks" >> beam.ParDo(ParallelDo(_Read(self.plan), _ASKED_AT_ONCE)).with_output_types(
-            Block
+        return (
+            inputs
+            | "Stretches" >> beam.FlatMap(stretches_of).with_output_types(Input)
+            | "Spread" >> beam.Reshuffle()
+            | "ReadBlocks" >> beam.ParDo(ParallelDo(_Read(self.plan), _ASKED_AT_ONCE)).with_output_types(Block)
         )
 
 

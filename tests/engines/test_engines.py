@@ -1,7 +1,7 @@
 """A build on other engines gives the bytes of a build in process.
 
-Run with `make test-engines`. Prism is built from its Go module, Flink's job server comes from Maven Central; what a machine cannot get is
-skipped, with the reason.
+Run with `make test-engines`. Prism is built from its Go module; Flink, with Beam's job server before it, comes from Maven Central
+(examples/flink). What a machine cannot get is skipped, with the reason.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ import apache_beam as beam
 import grpc
 import pytest
 
+from examples.flink import cluster
 from tests.support.messy import DAY, write_logs
 
 pytestmark = pytest.mark.engines
 
 TOOLS = pathlib.Path(__file__).parents[2] / "build" / "engines"
-FLINK = "2.0"
 
 
 def fetched(command: list[str], result: pathlib.Path) -> pathlib.Path:
@@ -50,13 +50,18 @@ def prism() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def flink() -> list[str]:
-    """An embedded Flink cluster, behind Beam's job server."""
-    artifact = f"beam-runners-flink-{FLINK}-job-server"
-    jar = fetched(["mvn", "-B", "-q", "dependency:copy", f"-Dartifact=org.apache.beam:{artifact}:{beam.__version__}",
-                   f"-DoutputDirectory={TOOLS}"], TOOLS / f"{artifact}-{beam.__version__}.jar")  # fmt: skip
-    return ["--runner", "FlinkRunner", "--flink_version", FLINK, "--flink_job_server_jar", str(jar), "--flink_master", "[local]",
-            "--parallelism", "2"]  # fmt: skip
+def flink_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
+    """A job manager, a task manager, a job server and a pool of workers, as processes."""
+    try:
+        with cluster.flink_cluster(tmp_path_factory.mktemp("flink")) as started:
+            yield started
+    except cluster.CannotStartError as reason:
+        pytest.skip(f"no Flink: {reason}")
+
+
+@pytest.fixture(scope="module")
+def flink(flink_cluster: cluster.Cluster) -> list[str]:
+    return flink_cluster.options
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +143,42 @@ def test_a_build_that_is_killed_on_an_engine_publishes_nothing_and_the_next_heal
     healed = build(tmp_path, prism)
     assert {name: digest for name, digest in healed.items() if name in expected} == expected
     assert {name for name in healed if name.endswith(".json")} == {name for name in expected if name.endswith(".json")}
+
+
+def test_a_worker_of_flink_that_dies_publishes_nothing_and_the_next_run_heals_it(tmp_path, expected, flink_cluster):
+    write_logs(tmp_path, seed=11, predictions=400)
+    process = start(tmp_path, flink_cluster.options)
+
+    def half_done() -> bool:
+        jobs = [job for job in flink_cluster.ask("/jobs/overview")["jobs"] if job["state"] == "RUNNING"]
+        return bool(jobs) and jobs[0]["tasks"]["finished"] > 10
+
+    cluster.wait_until(half_done, seconds=300)
+    for worker in flink_cluster.worker_processes():
+        os.kill(worker, signal.SIGKILL)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "error: the job on PortableRunner failed: " in said
+    assert not list(tmp_path.glob("datasets/shoes/_versions/*.json"))
+    healed = build(tmp_path, flink_cluster.options)
+    assert {name: digest for name, digest in healed.items() if name in expected} == expected
+
+
+@pytest.mark.parametrize("engine", ["portable", "prism", "flink"])
+def test_an_engine_ends_with_the_exit_code_of_a_build_in_process(tmp_path, engine, request):
+    options = request.getfixturevalue(engine)
+    write_logs(tmp_path, seed=11, predictions=40)
+    config = tmp_path / "shoes.yaml"
+    config.write_text(config.read_text().replace("max_rejected: 0.2", "max_rejected: 0.001"))
+    refused = start(tmp_path, [])
+    told, _ = refused.communicate()
+    assert refused.returncode == 3
+    on_engine = start(tmp_path, options)
+    said, _ = on_engine.communicate()
+    assert on_engine.returncode == 3, said
+    assert told[told.index("error: ") :] in said
+    if engine == "flink":  # the others' workers are in the process that waits, and Beam prints what they raise
+        assert "Traceback" not in said
 
 
 def test_no_engine_is_left_running_after_a_build(tmp_path, prism):

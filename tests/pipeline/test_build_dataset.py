@@ -17,7 +17,6 @@ from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner, in_process_runner
 from retrolabel.transforms import exchange
 from retrolabel.transforms.dataset import read_day_manifest, read_version
-from retrolabel.transforms.read import stretches_of
 from tests.support.messy import DAY, write_logs
 
 
@@ -26,9 +25,8 @@ def build(folder, runner=None, **changes) -> dict[str, str]:
     project = check_project(str(folder / "shoes.yaml"))
     plan, inputs = plan_build(project, DAY.date(), {}, in_process=True)
     plan = dataclasses.replace(plan, **{"root": str(folder / "out"), "shards": 4, **changes})
-    stretches = tuple(stretch for file in inputs for stretch in stretches_of(file))
     with beam.Pipeline(runner=runner or choose_runner([]).runner) as pipeline:
-        _ = pipeline | BuildDataset(plan, stretches)
+        _ = pipeline | BuildDataset(plan, inputs)
     return {
         str(path.relative_to(folder / "out")): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (folder / "out").rglob("*")
@@ -52,6 +50,19 @@ def test_rows_through_the_shuffle_give_the_bytes_of_references_to_spilled_ones(t
     monkeypatch.setattr(exchange, "FLUSH_BYTES", 2000)
     assert build(logs(tmp_path), spill=None) == by_reference
     assert sum(name.endswith(".parquet") for name in by_reference) > 4
+
+
+def test_a_terabyte_is_told_to_an_engine_by_its_files(tmp_path):
+    """Not by the 120,000 stretches that its workers will cut it into, which an engine would take in one message."""
+    project = check_project(str(logs(tmp_path) / "shoes.yaml"))
+    plan, inputs = plan_build(project, DAY.date(), {}, in_process=False)
+    day = [
+        inputs[0]._replace(path=f"gs://shop-logs/serving/{number}.log", size=10**9, stop=10**9)
+        for number in range(1000)
+    ]
+    pipeline = beam.Pipeline(runner=choose_runner([]).runner)
+    _ = pipeline | BuildDataset(plan, tuple(day))
+    assert len(pipeline.to_runner_api().SerializeToString()) < 1_000_000
 
 
 def test_bundles_that_run_three_times_change_nothing(tmp_path, by_reference):

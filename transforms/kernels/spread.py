@@ -19,6 +19,8 @@ BINS = 2048
 """The most bins of a spread. A quantile is known to within one bin, which holds about 1/200 of the values of a smooth distribution."""
 
 _SIGN = np.int64(2**63 - 1)
+_ZERO = 1e-300
+"""Numbers nearer to zero than this are in the bin of zero, and quantiles within it are zero: half of a column of zeros is not 5e-311."""
 _CELL_BITS = 17
 _SAMPLE = 4096
 
@@ -90,6 +92,7 @@ class Spread:
         inside = np.where(mass > 0, np.clip((ranks - before) / np.where(mass > 0, mass, 1.0), 0, 1), 0.0)
         lows, highs = np.maximum(self.lows[places], least), np.minimum(self.highs[places], greatest)
         found: Numbers = np.where(lows == highs, lows, lows + (highs - lows) * inside)
+        found[np.abs(found) < _ZERO] = 0.0
         return found
 
     def below(self, bounds: Numbers, weighted: bool = False) -> Numbers:

@@ -16,6 +16,7 @@ import pytest
 from retrolabel.schemas.errors import InputError
 from retrolabel.transforms.kernels.association import associations, leaking
 from retrolabel.transforms.kernels.schema_rules import infer_schema
+from retrolabel.transforms.kernels.spread import spread_of
 from retrolabel.transforms.kernels.statistics_proto import statistics_list
 from retrolabel.transforms.kernels.table_statistics import encode, merge, sliced_statistics
 from retrolabel.transforms.parts import encode as encode_part
@@ -71,6 +72,13 @@ def test_a_narrow_distribution_far_from_zero_keeps_its_deviation_and_quantiles()
     numbers = statistics_list(merge(halves)).datasets[0].features[0].num_stats
     assert numbers.std_dev == pytest.approx(values.std(), rel=1e-9)
     assert numbers.median == pytest.approx(np.median(values), abs=0.01)
+
+
+def test_a_column_of_zeros_and_many_amounts_has_zero_for_its_median():
+    amounts = np.concatenate(
+        [np.zeros(9_000), np.random.default_rng(7).uniform(0.5, 90, 3_000), -np.arange(1, 3_001) / 7]
+    )
+    assert spread_of(amounts).quantiles([0.3, 0.5, 0.7], -500.0, 90.0).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_long_texts_and_many_columns_stay_small():
