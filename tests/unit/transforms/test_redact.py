@@ -10,7 +10,7 @@ import pytest
 from retrolabel.transforms.kernels.redact import passes_luhn, redact
 
 SAMPLE = [json.loads(line) for line in Path("tests/golden/redact.jsonl").read_text("utf-8").splitlines()]
-MARK = re.compile(r"\[(?:SECRET|EMAIL|CARD|IP|PHONE)\]")
+MARK = re.compile(r"\[(?:SECRET|EMAIL|IBAN|CARD|IP|PHONE)\]")
 
 
 def removed(text: str) -> list[str]:
@@ -54,6 +54,9 @@ def test_precision_and_recall_are_those_of_the_docs():
         ("password=correct-horse-battery", "password=[SECRET]"),
         ("card 4111-1111-1111-1111.", "card [CARD]."),
         ("4111111111111112", "4111111111111112"),
+        ("to GB82 WEST 1234 5698 7654 32 today", "to [IBAN] today"),
+        ("FR1420041010050500013M02606", "[IBAN]"),
+        ("to GB83 WEST 1234 5698 7654 32 today", "to GB83 WEST 1234 5698 7654 32 today"),
         ("", ""),
         (None, None),
     ],
@@ -71,5 +74,12 @@ def test_the_check_digit_of_cards(digits, passes):
 
 def test_a_long_hostile_text_takes_no_longer_than_its_length_asks():
     # With backtracking these would not end.
-    hostile = ["a@" + "a." * 200_000, "1 " * 200_000, "::" * 100_000 + "0", "+1" * 200_000, "eyJ" * 200_000]
+    hostile = [
+        "a@" + "a." * 200_000,
+        "1 " * 200_000,
+        "::" * 100_000 + "0",
+        "+1" * 200_000,
+        "eyJ" * 200_000,
+        "DE89 " + "AB12 " * 200_000,
+    ]
     assert len(redact(pa.array(hostile))) == len(hostile)
