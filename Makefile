@@ -8,6 +8,8 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 ARGS ?=
 ROWS ?= 5000000
+SECONDS ?= 60
+TARGET ?=
 
 PY := .venv/bin/python
 PIP_INSTALL := $(PY) -m pip --quiet --disable-pip-version-check install --constraint $(CONSTRAINTS)
@@ -93,6 +95,10 @@ schedulers: $(PY)  ## Bring Airflow, Kubeflow and TFX for `make test-integration
 	@test -x build/tfx/bin/python || { $(PY) -m venv build/tfx && build/tfx/bin/pip --quiet install 'tensorflow-cpu==2.21.*' 'absl-py<2' && \
 	    build/tfx/bin/pip --quiet install --no-deps 'tfx==1.21.*' 'ml-pipelines-sdk==1.21.*' tensorflow-metadata googleapis-common-protos; }
 
+.PHONY: fuzz
+fuzz: .venv/.fuzz link  ## Coverage-guided fuzzing of everything that reads (SECONDS=60 for each target; TARGET=json picks one)
+	@$(PY) -m tests.fuzz --seconds $(SECONDS) $(TARGET)
+
 .PHONY: bench
 bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)
 	@$(PY) benchmarks/compare.py --rows $(ROWS) $(ARGS)
@@ -114,7 +120,7 @@ dist: .venv/.dev  ## Build the source distribution and, from it, the wheel
 lock: .venv/.dev  ## Resolve every dependency afresh into constraints.txt (run it with Python 3.11 on Linux)
 	@rm -rf build/lock
 	@$(PY) -m venv build/lock
-	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[dev,gcp,iceberg,integrations,emulators]'
+	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[dev,gcp,iceberg,integrations,emulators,fuzz]'
 	@{ sed -n '/^#/p' constraints.txt; \
 	   build/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip; } >build/constraints.txt
 	@mv build/constraints.txt constraints.txt
@@ -164,6 +170,10 @@ $(PY):
 .venv/.emulators: .venv/.dev
 	@echo "Installing clients and emulators of object stores into .venv" >&2
 	@$(PIP_INSTALL) $(EDITABLE) '.[dev,emulators]'
+	@touch $@
+
+.venv/.fuzz: .venv/.dev
+	@$(PIP_INSTALL) --no-compile $(EDITABLE) '.[dev,fuzz]'
 	@touch $@
 
 .venv/.integrations: .venv/.dev

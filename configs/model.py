@@ -20,7 +20,10 @@ Attribution = Literal["all", "last", "first"]
 CONSENT = "consent"
 """The name of the log of consent, beside the predictions and the outcomes."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)")
+_DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(us|ms|s|m|h|d|w)")
+LONGEST = datetime.timedelta(days=36_525)
+"""A century: what is counted back or on from a day stays a date."""
+
 _MICROSECONDS = {
     "us": 1,
     "ms": 1_000,
@@ -40,10 +43,13 @@ def parse_duration(value: Any) -> Any:
     """
     if isinstance(value, datetime.timedelta):
         return value
-    parts = _DURATION.findall(value) if isinstance(value, str) else []
+    parts = _DURATION.findall(value) if isinstance(value, str) and len(value) <= 100 else []
     if not parts or _DURATION.sub("", value).strip():
-        raise ValueError(f"is a duration such as 30s, 90m, 24h or 7d; got {value!r}")
-    return datetime.timedelta(microseconds=round(sum(float(number) * _MICROSECONDS[unit] for number, unit in parts)))
+        raise ValueError(f"is a duration such as 30s, 90m, 24h or 7d; got {str(value)[:100]!r}")
+    seconds = sum(float(number) * _MICROSECONDS[unit] for number, unit in parts) / 1e6
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"is a duration of at most {LONGEST.days:,} days; got {value!r}")
+    return datetime.timedelta(microseconds=round(seconds * 1e6))
 
 
 def _as_tuple(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from retrolabel import __version__
-from retrolabel.schemas.errors import RetrolabelError, StorageError
+from retrolabel.schemas.errors import RetrolabelError, StorageError, printable
 from retrolabel.transforms.storage import told
 
 COMMANDS = {
@@ -62,13 +62,14 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except RetrolabelError as error:
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+            shown = "\n".join(map(printable, str(error).split("\n")))  # it may name files, keys and fields of others
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {shown}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever reads what is printed has had enough
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {where}{told(error, '')}", err=True)
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(where)}{told(error, '')}", err=True)
             ctx.exit(StorageError.exit_code)
 
 

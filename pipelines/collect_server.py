@@ -2,19 +2,26 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 
 import click
 import msgpack
 
 from retrolabel.pipelines.collect_files import Slices
-from retrolabel.pipelines.collect_forward import ForwardError, Handshake, Message, read_message, unpacker
+from retrolabel.pipelines.collect_forward import ForwardError, Handshake, Message, Messages, read_message
 
-PIECE = 2**20
+PIECE = 2**18
 """Bytes that are read of a connection at a time."""
 
-MOST_HELD = 512 * 2**20
+MOST_HELD = 256 * 2**20
 """Bytes of unfinished messages, of all connections together; who sends more is hung up on, and sends again."""
+
+MOST_READ = 256 * 2**20
+"""Bytes, about, of messages that were read and are not on the disk yet: no other is read before one of them is."""
+
+BATCH = 16 * 2**20
+"""Bytes of messages that are handed to the disk together."""
 
 BATCHES = 64
 """Batches that wait for the disk; connections beyond are not read meanwhile."""
@@ -27,7 +34,7 @@ class Collector:
     """Receives messages, and acknowledges them when they are on the disk.
 
     What comes while the disk is busy is written together and synced once. A connection is read on when what it sent is safe, so that
-    memory is bounded by the number of connections and `MOST_HELD`.
+    memory is bounded by `MOST_HELD`, `MOST_READ`, one message, and the number of connections.
     """
 
     def __init__(self, slices: Slices, key: bytes, host: str) -> None:
@@ -35,6 +42,8 @@ class Collector:
         self._queue: asyncio.Queue[tuple[Sequence[Message], asyncio.Future[None]]] = asyncio.Queue(BATCHES)
         self._connections: set[asyncio.Task[None]] = set()
         self._held = 0
+        self._read = 0
+        self._stored = asyncio.Condition()
         self._storing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._storing.set_result(None)
 
@@ -95,8 +104,8 @@ class Collector:
         peer = writer.get_extra_info("peername")
         try:
             await self._receive(reader, writer)
-        except (ForwardError, ValueError, msgpack.UnpackException) as error:
-            click.echo(f"hung up on {peer}: {error or type(error).__name__}", err=True)
+        except ForwardError as error:
+            click.echo(f"hung up on {peer}: {error}", err=True)
         except (ConnectionError, TimeoutError):
             pass  # what it had not sent whole was not acknowledged
         finally:
@@ -104,31 +113,47 @@ class Collector:
             writer.close()
 
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        stream = unpacker()
-        begun = stream.tell()
+        stream, held, batch = Messages(), 0, _Batch()
         if self._key:
             await self._shake_hands(stream, reader, writer)
-            begun = stream.tell()
-        fed = begun
         try:
             while data := await reader.read(PIECE):
-                stream.feed(data)
-                fed, before = fed + len(data), fed - begun
-                messages = []
-                for found in stream:
-                    messages.append(read_message(found))
-                    begun = stream.tell()
-                self._held += fed - begun - before
+                for packed in stream.feed(data):
+                    if self._read >= MOST_READ:
+                        await self._acknowledge(batch, writer)
+                        async with self._stored:
+                            await self._stored.wait_for(lambda: self._read < MOST_READ)
+                    self._add(batch, read_message(packed))
+                    if batch.size >= BATCH:
+                        await self._acknowledge(batch, writer)
+                self._held += stream.held - held
+                held = stream.held
                 if self._held > MOST_HELD:
                     raise ForwardError("too much of unfinished messages at once")
-                if messages:
-                    await self._keep(messages)
-                    for message in messages:
-                        if message.chunk is not None:
-                            writer.write(msgpack.packb({"ack": message.chunk}))
-                    await writer.drain()
+                await self._acknowledge(batch, writer)
         finally:
-            self._held -= fed - begun
+            self._held -= held
+            self._read -= batch.size
+
+    def _add(self, batch: "_Batch", message: Message) -> None:
+        batch.messages.append(message)
+        batch.size += message.size
+        self._read += message.size
+
+    async def _acknowledge(self, batch: "_Batch", writer: asyncio.StreamWriter) -> None:
+        """Stores what was read of a connection, and says so."""
+        if not batch.messages:
+            return
+        messages, batch.messages = batch.messages, []
+        await self._keep(messages)
+        self._read -= batch.size
+        batch.size = 0
+        async with self._stored:
+            self._stored.notify_all()
+        for message in messages:
+            if message.chunk is not None:
+                writer.write(msgpack.packb({"ack": message.chunk}))
+        await writer.drain()
 
     async def _keep(self, messages: Sequence[Message]) -> None:
         """Returns when the messages are on the disk."""
@@ -136,21 +161,29 @@ class Collector:
         await self._queue.put((messages, written))
         await written
 
-    async def _shake_hands(
-        self, stream: msgpack.Unpacker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _shake_hands(self, stream: Messages, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handshake = Handshake(self._key, self._host)
         writer.write(handshake.hello)
         for _ in range(16):
-            stream.feed(await asyncio.wait_for(reader.read(4096), 30.0))
-            with contextlib.suppress(msgpack.OutOfData):
-                known, answer = handshake.answer(stream.unpack())
+            data = await asyncio.wait_for(reader.read(4096), 30.0)
+            for message in stream.feed(data):
+                known, answer = handshake.answer(message)
                 writer.write(answer)
                 await writer.drain()
                 if not known:
                     raise ForwardError("it does not know the shared key")
                 return
+            if not data:
+                break
         raise ForwardError("it did not introduce itself")
+
+
+@dataclasses.dataclass
+class _Batch:
+    """What was read of a connection and is not on the disk yet."""
+
+    messages: list[Message] = dataclasses.field(default_factory=list)
+    size: int = 0
 
 
 class _Heartbeats(asyncio.DatagramProtocol):

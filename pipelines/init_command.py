@@ -16,7 +16,7 @@ import click
 
 from retrolabel.configs.model import Source
 from retrolabel.schemas.contract import Contract
-from retrolabel.schemas.errors import ConfigError, InputError
+from retrolabel.schemas.errors import ConfigError, InputError, printable
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.infer import (
@@ -123,11 +123,17 @@ def command(
       retrolabel init --predictions 'logs/serving/*.log*' --outcomes 'logs/clicks/*.log*'
       retrolabel init --predictions 'serving/*.json' --outcomes click='clicks/*.log' --outcomes purchase='shop/*.json'
     """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", dataset):
+        raise click.BadParameter(f"expected letters, digits, '_' and '-'; got {dataset!r}", param_hint="'--dataset'")
     served = look_at("predictions", predictions)
     named: dict[str, list[str]] = collections.defaultdict(list)
     for text in outcomes:
-        name, equals, pattern = text.rpartition("=")
-        named[name if equals else _default_name(pattern)].append(pattern)
+        name, _, pattern = text.partition("=")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or not pattern:  # a path may hold `=`, as in logs/dt=2026/
+            name, pattern = _default_name(text), text
+        if name == served.name:
+            raise click.BadParameter(f"an outcome cannot be called {name!r}", param_hint="'--outcomes'")
+        named[name].append(pattern)
     happened = [look_at(name, patterns) for name, patterns in named.items()]
     for outcome in happened:
         _join(served, outcome)
@@ -419,10 +425,10 @@ def _tell(source: SourceGuess) -> None:
         )
         doubts = f"   ? {'; '.join(guess.doubts)}" if guess.doubts else ""
         click.echo(
-            f"    {guess.field.name:<{width}}  {kind + unit:<16} {may:<11} {guess.present / max(records, 1):>6.1%} present{doubts}"
+            f"    {guess.field.name:<{width}}  {kind + unit:<16} {may:<11} {guess.present / max(records, 1):>6.1%} present{printable(doubts)}"
         )
     if source.sampled.left_out:
-        click.echo(f"    left out: {', '.join(source.sampled.left_out)}")
+        click.echo(f"    left out: {printable(', '.join(source.sampled.left_out))}")
 
 
 def _as_json(source: SourceGuess) -> dict[str, object]:

@@ -45,7 +45,7 @@ def command(dataset: str, date: str | None, as_json: bool) -> None:
     root, version = split_name(dataset)
     monitored = read_monitored(root, version, date)
     if as_json:
-        click.echo(json.dumps(monitored_json(monitored), ensure_ascii=False))
+        click.echo(json.dumps(monitored_json(monitored)))
     else:
         click.echo("\n".join(render_monitored(monitored)))
     if monitored.broken:

@@ -72,4 +72,5 @@ def _told(reject: dict[str, Any]) -> str:
         else printable(reject["line"][:200]) + ("…" if len(reject["line"]) > 200 else "")
     )
     place = f"{reject['path']} at byte {reject['offset']:,}"
-    return f"{reject['source']}: {reject['reason']}: {place}: {printable(reject['detail'])}\n    {line}"
+    told = f"{reject['source']}: {reject['reason']}: {place}: {reject['detail']}"
+    return f"{printable(told)}\n    {line}"

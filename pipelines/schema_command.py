@@ -88,6 +88,6 @@ def update(schema: str, statistics: str, output: str | None, environment: str | 
 
 def _tell(changes: list[str], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(changes, ensure_ascii=False))
+        click.echo(json.dumps(changes))
     else:
         click.echo("\n".join(map(printable, changes)) or "no difference")

@@ -1,5 +1,7 @@
 """`retrolabel show`: what is in a version."""
 
+import json
+
 import click
 
 from retrolabel.pipelines.stats_command import summary_of
@@ -28,7 +30,8 @@ def command(dataset: str, date: str | None, as_json: bool) -> None:
         raise click.UsageError(f"version {record.version} has no day {day}; it has {', '.join(sorted(record.days))}")
     manifest = read_day_manifest(root, record.days[day])
     if as_json:
-        click.echo(manifest.to_json(), nl=False)
+        text = json.loads(manifest.to_json())
+        click.echo(json.dumps(text, sort_keys=True, indent=1))  # names of files may hold what draws on a terminal
         return
     changes = dict(record.changes) if record.changes and day == record.date else None
     click.echo(render_summary(manifest, Published(record.version, record.parent, True, changes), root))

@@ -42,7 +42,7 @@ def render_summary(
     lines += ["", f"{place}@{published.version}: {len(manifest.files):,} files, {size_of(size)}{took}"]
     if report:
         lines.append(f"report: {place}/{report}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _model(measures: Mapping[str, Any]) -> Iterator[str]:
@@ -92,10 +92,10 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
         rows = sum(split["rows"] for split in erasure.splits.values())
         yield f"  {rows:,} examples were erased after they were published, because somebody was forgotten (receipt {erasure.receipt})"
     for leak in manifest.leaks:
-        yield (f"  warning: {printable(leak['feature'])} tells {leak['share']:.0%} of what there is to know of {leak['label']}: was it known "
+        yield (f"  warning: {leak['feature']} tells {leak['share']:.0%} of what there is to know of {leak['label']}: was it known "
                "when the prediction was made?")  # fmt: skip
     for anomaly in manifest.anomalies or []:
-        yield f"  {anomaly['severity']}: {printable(anomaly['feature'])}: {printable(anomaly['description'][:300])}"
+        yield f"  {anomaly['severity']}: {anomaly['feature']}: {anomaly['description'][:300]}"
 
 
 def balance(label: Mapping[str, Any], rows: int) -> str:
@@ -145,10 +145,10 @@ def _source(name: str, manifest: DayManifest) -> Iterator[str]:
     for example in manifest.rejected_examples:
         if example.source == name:
             count = counts.reasons[example.reason]
-            yield f"    rejected {count:,} {example.reason}, first {example.path} at byte {example.offset:,}: {printable(example.detail)}"
+            yield f"    rejected {count:,} {example.reason}, first {example.path} at byte {example.offset:,}: {example.detail}"
     for file in files:
         if file.damaged:
-            yield f"    damaged {file.path}: {printable(file.damaged)}; its {file.lines:,} readable lines were used"
+            yield f"    damaged {file.path}: {file.damaged}; its {file.lines:,} readable lines were used"
     for file in manifest.inputs:
         if file.source == name and file.copy_of:
             yield f"    counted once: {file.path} holds the same text as {file.copy_of}"

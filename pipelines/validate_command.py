@@ -62,7 +62,7 @@ def command(
         write_or_print(to_bytes(anomalies, output), output)
     found = told(anomalies, severity)
     if as_json:
-        click.echo(json.dumps({"anomalies": found, "distances": [_plain(one) for one in compared]}, ensure_ascii=False))
+        click.echo(json.dumps({"anomalies": found, "distances": [_plain(one) for one in compared]}))
     else:
         click.echo(render(found, compared))
     errors = [anomaly for anomaly in found if anomaly["severity"] == "error"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -138,9 +139,28 @@ def parse_contract(schema: Any) -> Contract:
 def contract_of(text: str) -> Contract:
     """Reads the text of an `.avsc` file (see `parse_contract`)."""
     try:
-        return parse_contract(json.loads(text))
+        schema = json.loads(text, parse_int=_whole, parse_float=_number, parse_constant=_number)
+        json.dumps(schema, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ConfigError(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+    except UnicodeEncodeError:
+        raise ConfigError("not JSON that can be read: half of a surrogate pair") from None
+    except (RecursionError, ValueError):
+        raise ConfigError("not JSON that can be read: nested too deeply, or no number of 64 bits") from None
+    return parse_contract(schema)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 19:
+        raise ValueError("too many digits")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _parse_field(entry: Any, position: int) -> Field:
@@ -173,7 +193,9 @@ def _parse_type(name: str, declared: Any) -> tuple[Kind, bool, bool, tuple[str, 
     if isinstance(declared, list):
         others = [branch for branch in declared if branch != "null"]
         if len(others) != 1 or len(declared) != 2:
-            raise ConfigError(f'field {name!r}: a union is ["null", TYPE] and nothing else; got {json.dumps(declared)}')
+            raise ConfigError(
+                f'field {name!r}: a union is ["null", TYPE] and nothing else; got {json.dumps(declared)[:80]}'
+            )
         declared = others[0]
     if isinstance(declared, dict) and declared.get("type") == "array":
         kind, item_nullable, nested, symbols = _parse_type(name, declared.get("items"))
@@ -181,20 +203,24 @@ def _parse_type(name: str, declared: Any) -> tuple[Kind, bool, bool, tuple[str, 
             raise ConfigError(f"field {name!r}: an array holds plain strings, booleans or numbers")
         return kind, nullable, True, ()
     if isinstance(declared, dict) and declared.get("type") == "enum":
-        return "string", nullable, False, tuple(declared.get("symbols", ()))
+        words = declared.get("symbols")
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+            raise ConfigError(f"field {name!r}: an enum has 'symbols', a list of texts; got {json.dumps(words)[:80]}")
+        return "string", nullable, False, tuple(words)
     if isinstance(declared, dict):
         logical, declared = declared.get("logicalType"), declared.get("type")
         if logical in _TIMESTAMPS and declared == "long":
             return "timestamp", nullable, False, ()
         if logical is not None:
             raise ConfigError(f"field {name!r}: logical type {logical!r} is not supported; {list(_TIMESTAMPS)} are")
-    if declared not in ARROW_TYPES or declared == "timestamp":
+    known = [kind for kind in ARROW_TYPES if kind == declared != "timestamp"]
+    if not known:
         plain = [kind for kind in ARROW_TYPES if kind != "timestamp"]
         raise ConfigError(
-            f"field {name!r}: type {json.dumps(declared)} is not one of {plain}, an array of those, an enum, "
+            f"field {name!r}: type {json.dumps(declared)[:80]} is not one of {plain}, an array of those, an enum, "
             f"or a long with a logical type of {list(_TIMESTAMPS)}"
         )
-    return declared, nullable, False, ()
+    return known[0], nullable, False, ()
 
 
 def split_path(path: Any) -> tuple[str, ...]:
@@ -230,11 +256,12 @@ def _clashes(fields: list[Field]) -> list[str]:
                 f"field {field.name!r}: the name is used twice (names that differ in case alone are one in SQL)"
             )
         seen[field.name.lower()] = field
-    for field in fields:
-        for other in fields:
-            if field is not other and len(other.path) > len(field.path) and other.path[: len(field.path)] == field.path:
-                problems.append(  # noqa: PERF401 - clearer as a loop
-                    f"field {other.name!r}: its path descends into {'.'.join(field.path)!r}, "
-                    f"which is a {field.kind} of the field {field.name!r}"
-                )
+    by_path = {field.path: field for field in reversed(fields)}
+    for other in fields:
+        above = (by_path.get(other.path[:depth]) for depth in range(1, len(other.path)))
+        if whole := next(filter(None, above), None):
+            problems.append(
+                f"field {other.name!r}: its path descends into {'.'.join(whole.path)!r}, "
+                f"which is a {whole.kind} of the field {whole.name!r}"
+            )
     return problems

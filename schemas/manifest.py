@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
+from pydantic import AfterValidator
 
 from retrolabel.schemas.errors import IntegrityError
 
@@ -14,6 +15,16 @@ FORMAT_VERSION = 1
 """Of the manifests and version records that this release writes; it reads all up to this one."""
 
 _Model = TypeVar("_Model", bound="AtRest")
+
+
+def _inside(path: str) -> str:
+    """A path that stays in the folder of the dataset, whoever wrote it."""
+    if "\0" in path or "\\" in path or "://" in path or not path or set(path.split("/")) & {"", ".", ".."}:
+        raise ValueError("is no path below the dataset's folder")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
 
 
 class AtRest(pydantic.BaseModel):
@@ -43,7 +54,7 @@ class AtRest(pydantic.BaseModel):
                 raise IntegrityError(f"{path!r} was written by a later release of retrolabel (format {content['format_version']}; this one "
                                      f"reads up to {FORMAT_VERSION}); upgrade to read it")  # fmt: skip
             return cls.model_validate(content)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise IntegrityError(f"{path!r} is damaged: {type(error).__name__}") from None
 
 
@@ -83,7 +94,7 @@ class PartFile(pydantic.BaseModel):
     """`statistics`, `schema` and `anomalies` are protos of TensorFlow Metadata, without rows of their own."""
     split: str | None
     shard: int
-    path: str
+    path: Inside
     """Relative to the dataset's folder."""
     rows: int
     bytes: int
@@ -236,7 +247,7 @@ class VersionRecord(AtRest):
     """The day that this version changed."""
     changes: Mapping[str, Any] | None
     """How the day differs from its previous build; null for its first."""
-    days: Mapping[str, str]
+    days: Mapping[str, Inside] = pydantic.Field(min_length=1)
     """The path of each day's manifest, relative to the dataset's folder."""
     receipt: str | None = pydantic.Field(default=None, exclude_if=lambda receipt: receipt is None)
     """Of the people whom this version, and all before it, were made to forget; null for the version of a build."""

@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from retrolabel.configs.model import CONSENT
-from retrolabel.schemas.errors import AnomalyError, InputError, ValidationError, printable
+from retrolabel.schemas.errors import AnomalyError, InputError, ValidationError
 from retrolabel.schemas.manifest import (
     DayManifest,
     InputFile,
@@ -153,7 +153,7 @@ def described(manifest: DayManifest, description: Description) -> DayManifest:
     errors = [anomaly for anomaly in description.anomalies or [] if anomaly["severity"] == "error"]
     if errors:
         where = next(part.path for part in description.files if part.kind == "anomalies")
-        lines = "\n  ".join(f"{anomaly['feature']}: {printable(anomaly['description'][:300])}" for anomaly in errors)
+        lines = "\n  ".join(f"{anomaly['feature']}: {anomaly['description'][:300]}" for anomaly in errors)
         raise AnomalyError(f"nothing was published: the data does not fit its schema.\n  {lines}\n"
                            f"Hint: {where!r} below the dataset's folder says more; if the data is right, review what `retrolabel schema "
                            "update` proposes, or make the anomaly a warning under `validation: severity:`")  # fmt: skip

@@ -154,16 +154,27 @@ def split_name(dataset: str) -> tuple[str, int | None]:
     root, at, version = dataset.rpartition("@")
     if not at or "/" in version:
         return dataset.rstrip("/") or "/", None
-    if not version.removeprefix("v").isdecimal():
-        raise InputError(f"{dataset!r}: expected a number after '@', as in {root}@7")
-    return root.rstrip("/"), int(version.removeprefix("v"))
+    return root.rstrip("/") or "/", _number(dataset, version)
+
+
+def _number(dataset: str, version: str) -> int:
+    if not re.fullmatch(r"v?[0-9]{1,8}", version):
+        raise InputError(f"{dataset!r}: expected a number after '@', as in {dataset.rpartition('@')[0] or dataset}@7")
+    return int(version.removeprefix("v"))
 
 
 def example_schema(manifest: DayManifest) -> pa.Schema:
-    """The Arrow schema of a day's examples."""
-    return pa.schema(
-        [pa.field(field["name"], _type_of(field["type"]), field["nullable"]) for field in manifest.example_schema]
-    )
+    """The Arrow schema of a day's examples.
+
+    Raises:
+        IntegrityError: the manifest has a type that this release does not know.
+    """
+    try:
+        return pa.schema(
+            [pa.field(field["name"], _type_of(field["type"]), field["nullable"]) for field in manifest.example_schema]
+        )
+    except (KeyError, TypeError):
+        raise IntegrityError(f"the manifest of {manifest.date} has a column of an unknown type") from None
 
 
 def _type_of(name: str) -> pa.DataType:
@@ -175,9 +186,13 @@ def read_part(root: str, part: PartFile, manifest: DayManifest, columns: Sequenc
     """The rows of one part file.
 
     Raises:
-        IntegrityError: the file is missing or of another size than its manifest says.
+        IntegrityError: the file is missing, damaged, or of another size than its manifest says.
     """
-    return decode(part_bytes(root, part), part.path.rpartition(".")[2], example_schema(manifest), columns)
+    data, schema = part_bytes(root, part), example_schema(manifest)
+    try:
+        return decode(data, part.path.rpartition(".")[2], schema, columns)
+    except IntegrityError as error:
+        raise IntegrityError(f"{storage.join(root, part.path)!r}: {error}") from None
 
 
 def part_bytes(root: str, part: PartFile) -> bytes:
@@ -262,7 +277,7 @@ def load(
         IntegrityError: a manifest or file is not what it was when it was published.
     """
     root, named = split_name(path)
-    record = read_version(root, int(str(version).removeprefix("v")) if version is not None else named)
+    record = read_version(root, _number(f"{root}@{version}", str(version)) if version is not None else named)
     wanted_days = dates if date is None else [date]
     days = sorted(record.days if wanted_days is None else set(wanted_days))
     if missing := [day for day in days if day not in record.days]:

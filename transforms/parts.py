@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
@@ -15,6 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from retrolabel.schemas.errors import IntegrityError
+from retrolabel.transforms.kernels.avro_limits import DAMAGE, is_bounded
+
+_DAMAGE = (*DAMAGE, pa.ArrowException, OSError)
+"""What pyarrow and fastavro raise for files that are none, or are damaged."""
 
 _DICTIONARY_ROWS = 4096
 """Rows from which it is told whether a column's values repeat enough for a dictionary to pay."""
@@ -38,14 +43,21 @@ def decode(data: bytes, file_format: str, schema: pa.Schema, columns: Sequence[s
         file_format: as it was encoded.
         schema: of the rows, from the manifest; TFRecords do not carry theirs.
         columns: which to read; all by default.
+
+    Raises:
+        IntegrityError: the data is damaged.
     """
-    wanted = list(columns) if columns is not None else schema.names
+    try:
+        return _decode(data, file_format, schema, list(columns) if columns is not None else schema.names)
+    except _DAMAGE as error:
+        raise IntegrityError(f"no {file_format} file that can be read ({type(error).__name__})") from None
+
+
+def _decode(data: bytes, file_format: str, schema: pa.Schema, wanted: list[str]) -> pa.Table:
     if file_format == "parquet":
         return pq.read_table(pa.BufferReader(data), columns=wanted)
     chosen = pa.schema([schema.field(name) for name in wanted])
-    records: Iterable[Any] = (
-        fastavro.reader(io.BytesIO(data)) if file_format == "avro" else _read_examples(data, chosen)
-    )
+    records: Iterable[Any] = _read_avro(data) if file_format == "avro" else _read_examples(data, chosen)
     rows = list(records)
     arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in chosen]
     return pa.Table.from_arrays(arrays, schema=chosen)
@@ -95,6 +107,13 @@ def _avro_type(found: pa.DataType) -> Any:
         return {"type": "long", "logicalType": "timestamp-micros"}
     names = {pa.string(): "string", pa.bool_(): "boolean", pa.int32(): "int", pa.int64(): "long", pa.float32(): "float"}
     return names.get(found, "double")
+
+
+def _read_avro(data: bytes) -> Iterable[Any]:
+    reader = fastavro.reader(io.BytesIO(data))
+    if not is_bounded(json.loads(reader.metadata["avro.schema"])):
+        raise ValueError("a schema that no build writes")
+    return reader
 
 
 # TFRecord: https://www.tensorflow.org/tutorials/load_data/tfrecord, tensorflow/core/example/{example,feature}.proto

@@ -40,7 +40,16 @@ _ASKED_AT_ONCE = 8
 """Slices of log stores that are read at a time."""
 
 _PIECE = 2**20
+_FED = 2**16
+"""Compressed bytes that a decompressor is fed at a time: what the end of a member leaves of them is copied."""
+
 _ZSTD_PIECE = 4096
+_ZSTD_WINDOW = 2**28
+"""The most that a frame may ask to be kept of its text. `zstd` itself refuses more than half of it unless told otherwise."""
+
+_BOMB_BYTES, _BOMB_RATIO = 2**30, 20_000
+"""Text that is more than so many bytes, and more than so many times its file, is no log."""
+
 _BOM = b"\xef\xbb\xbf"
 
 _MAGIC = ((rb"\x1f\x8b", "gzip"), (rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", "bzip2"), (rb"\x28\xb5\x2f\xfd", "zstd"))
@@ -291,14 +300,32 @@ def _container_blocks(stretch: Input, stored: BinaryIO, reader: LineReader) -> I
 
 def text_of(stored: Readable) -> Iterator[bytes]:
     """The text of a file in pieces of a bounded size, decompressed as its first bytes say: twice, if it was compressed twice."""
-    source = stored
+    counted = _Counted(stored)
+    source: Readable = counted
     for _ in range(_LAYERS):
         source = _Looked(source)
         if not (compression := compression_of(source.head)):
             break
         source = _Decompressed(source, compression)
+    length = 0
     while piece := source.read(_PIECE):
+        length += len(piece)
+        if length > max(_BOMB_BYTES, _BOMB_RATIO * counted.length):
+            raise EOFError(f"it becomes more than {_BOMB_RATIO:,} times as large when it is decompressed")
         yield piece
+
+
+class _Counted:
+    """Counts what is read of a file."""
+
+    def __init__(self, stored: Readable) -> None:
+        self._stored = stored
+        self.length = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stored.read(size)
+        self.length += len(data)
+        return data
 
 
 def compression_at(path: str) -> str:
@@ -330,12 +357,14 @@ class _Decompressed:
     """Reads the text of a compressed source, a piece at a time."""
 
     def __init__(self, source: Readable, compression: str) -> None:
-        self._pieces, self._left = _decompressed(source, compression), b""
+        self._pieces, self._piece, self._place = _decompressed(source, compression), b"", 0
 
     def read(self, size: int, /) -> bytes:
-        piece = self._left or next(self._pieces, b"")
-        self._left = piece[size:]
-        return piece[:size]
+        if self._place >= len(self._piece):
+            self._piece, self._place = next(self._pieces, b""), 0
+        place = self._place
+        self._place += size
+        return self._piece[place : place + size]
 
 
 class Checksummed(io.RawIOBase):
@@ -394,7 +423,7 @@ def _decompressed(source: Readable, compression: str) -> Iterator[bytes]:
         yield from _zstd_pieces(source)
         return
     # Member after member; both decompressors have the same interface.
-    fed = source.read(_PIECE)
+    fed = source.read(_FED)
     while fed:
         member: Any = (
             igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP) if compression == "gzip" else bz2.BZ2Decompressor()
@@ -404,17 +433,17 @@ def _decompressed(source: Readable, compression: str) -> Iterator[bytes]:
                 yield piece
             fed = b""
             if member.needs_input and not member.eof:
-                fed = source.read(_PIECE)
+                fed = source.read(_FED)
                 if not fed:
                     raise EOFError("the file ends before its compressed data does")
-        fed = (member.unused_data or source.read(_PIECE)).lstrip(b"\0")  # padding of tapes and blocks
+        fed = (member.unused_data or source.read(_FED)).lstrip(b"\0")  # padding of tapes and blocks
 
 
 def _zstd_pieces(source: Readable) -> Iterator[bytes]:
     """Frame after frame; fed little at a time, because four bytes can stand for a block of 128 KiB."""
     fed = source.read(_ZSTD_PIECE)
     while fed:
-        frame = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
+        frame = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
         while True:
             if piece := frame.decompress(fed):
                 yield piece

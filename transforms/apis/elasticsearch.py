@@ -13,7 +13,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import requests
@@ -29,6 +29,9 @@ SLICE_BYTES = 8 * 2**20
 _BUCKETS = 2000
 _INTERVALS = (1, 10, 60, 600, 3600, 86400)
 """Seconds of a bucket of the histogram: the first of which a stretch of time has not more than `_BUCKETS`."""
+
+_MOST_PARTS = 10_000
+"""Slices of one bucket, whatever the server counts in it."""
 
 _KEEP = "5m"
 """How long the server keeps a point in time, or a scroll, between two requests."""
@@ -63,13 +66,22 @@ class _Shards(msgspec.Struct, frozen=True):
     failed: int = 0
 
 
+class _Bucket(msgspec.Struct):
+    key: int | float
+    doc_count: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Buckets(msgspec.Struct):
+    buckets: list[_Bucket]
+
+
 class _Answer(msgspec.Struct, rename={"shards": "_shards", "scroll": "_scroll_id"}):
     hits: _Hits
     shards: _Shards = _Shards()
     timed_out: bool = False
     scroll: str | None = None
     pit_id: str | None = None
-    aggregations: dict[str, Any] = {}
+    aggregations: dict[str, _Buckets] = {}
 
 
 def answers(path: str) -> bool:
@@ -89,14 +101,16 @@ def slices(query: Query, begin: int, end: int) -> Iterator[Slice]:
         raise NotThereError(f"{query.resource}: no index of that name")
     width = sum(len(_line(hit)) for hit in answer.hits.hits) / max(len(answer.hits.hits), 1)
     start, size = begin, 0.0
-    for bucket in answer.aggregations["t"]["buckets"]:
-        bucket_begin = max(int(bucket["key"]) * _MILLI, begin)
-        bucket_end = min(int(bucket["key"]) * _MILLI + interval * 1_000_000, end)
-        reckoned = bucket["doc_count"] * width
+    if "t" not in answer.aggregations:
+        raise _nothing_known(query.resource)
+    for bucket in answer.aggregations["t"].buckets:
+        bucket_begin = min(max(int(bucket.key) * _MILLI, start), end)
+        bucket_end = min(max(int(bucket.key) * _MILLI + interval * 1_000_000, bucket_begin), end)
+        reckoned = bucket.doc_count * width
         if size and size + reckoned > SLICE_BYTES:
             yield Slice(start, bucket_begin, round(size))
             start, size = bucket_begin, 0.0
-        parts = max(1, round(reckoned / SLICE_BYTES))
+        parts = min(max(1, round(reckoned / SLICE_BYTES)), _MOST_PARTS)
         for part in range(1, parts):
             cut = (bucket_begin + (bucket_end - bucket_begin) * part // parts) // _MILLI * _MILLI
             if cut > start:
@@ -141,6 +155,10 @@ def _line(hit: _Hit) -> bytes:
     return name + source + b"}\n"
 
 
+def _nothing_known(resource: str) -> InputError:
+    return InputError(f"{resource}: what answers is no Elasticsearch, nor OpenSearch")
+
+
 class _Lost(Exception):  # noqa: N818 - a state of the server
     """The server has forgotten the point in time or the scroll, or cannot have one of this kind."""
 
@@ -159,7 +177,10 @@ class _Store:
         ask = functools.partial(
             self._search, f"/{self._index}/_search", body, {"allow_partial_search_results": "false"}
         )
-        return patiently(ask, self._query.patience, _gate)
+        try:
+            return patiently(ask, self._query.patience, _gate)
+        except _Lost:  # there was nothing to lose
+            raise _nothing_known(self._query.resource) from None
 
     def read(self, begin: int, end: int) -> list[bytes]:
         """All lines of a slice, each once, in any order.
@@ -240,8 +261,11 @@ class _Store:
 
     def _open(self, path: str, key: str) -> str:
         ask = functools.partial(self._request, "POST", path, None, {"keep_alive": _KEEP})
-        answer = json.loads(patiently(ask, self._query.patience, _gate))
-        return str(answer[key])
+        answer = patiently(ask, self._query.patience, _gate)
+        try:
+            return str(json.loads(answer)[key])
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise _nothing_known(self._query.resource) from None
 
     def _close(self, path: str, body: dict[str, Any]) -> None:
         """Tells the server that it may forget; if it does not hear, it forgets by itself."""
@@ -253,7 +277,7 @@ class _Store:
     def _search(self, path: str, body: dict[str, Any], parameters: dict[str, str] | None = None) -> _Answer:
         try:
             answer = msgspec.json.decode(self._request("POST", path, body, parameters or {}), type=_Answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Transient(f"{self._query.resource}: what answers is no Elasticsearch ({error})") from None
         if answer.timed_out or answer.shards.failed:
             raise Transient(

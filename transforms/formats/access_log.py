@@ -8,6 +8,7 @@ Fields: `vhost` (of `vhost_combined`), `host`, `ident`, `user`, `time` as ISO 86
 with the percent-encoding undone, `protocol`, `status`, `size`, `referer`, `agent`. `time` is when the request came.
 """
 
+import collections
 import functools
 import re
 import urllib.parse
@@ -98,10 +99,9 @@ def _parts(request: str) -> JsonObject:
 def _query(text: str) -> JsonObject:
     pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
     found = JsonObject(pairs)
-    names = [name for name, _ in pairs]
-    found.repeated = (
-        frozenset(name for name in names if names.count(name) > 1) if len(found) < len(names) else frozenset()
-    )
+    if len(found) < len(pairs):
+        counts = collections.Counter(name for name, _ in pairs)
+        found.repeated = frozenset(name for name, count in counts.items() if count > 1)
     return found
 
 

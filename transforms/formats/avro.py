@@ -6,8 +6,7 @@ A file is read block by block. Where a record stands is told by the offset of it
 
 import functools
 import io
-import struct
-import zlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,12 +16,15 @@ import numpy as np
 
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped
+from retrolabel.transforms.kernels.avro_limits import DAMAGE, is_bounded, is_small
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
-_DAMAGE: Any = (ValueError, EOFError, LookupError, TypeError, OverflowError, MemoryError, struct.error, zlib.error)
+_LARGEST = 2**30
+"""Bytes of JSON that are made of a stretch of a file; its further blocks count as damaged."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -34,13 +36,13 @@ def record(text: bytes) -> JsonObject:
 
 
 def head(data: bytes) -> int:
-    """The header: the schema, the codec and the marker that ends each block."""
+    """The header: the schema, the codec and the marker that ends each block; nothing of a schema whose data has no bounds."""
     text = io.BytesIO(data)
     try:
-        fastavro.block_reader(text)
-    except _DAMAGE:
+        schema = fastavro.block_reader(text).metadata["avro.schema"]
+        return text.tell() if is_bounded(json.loads(schema)) else 0
+    except DAMAGE:
         return 0
-    return text.tell()
 
 
 def cut(first: bytes, data: bytes) -> int:
@@ -51,10 +53,12 @@ def cut(first: bytes, data: bytes) -> int:
 
 def lines_of(first: bytes, data: bytes) -> Lines:
     """Decodes the blocks into lines of JSON; what cannot be decoded stands there as nothing that could be JSON."""
-    texts, offsets = [], []
+    texts, offsets, left = [], [], _LARGEST
     for offset, records in _blocks(first, data):
-        texts.append(_encoder.encode_lines(records) if records else b"?\n")
-        offsets.append(np.full(max(len(records), 1), offset, dtype=np.int64))
+        text = _encoder.encode_lines(records) if records and left > 0 else b"?\n"
+        left -= len(text)
+        texts.append(text)
+        offsets.append(np.full(text.count(b"\n"), offset, dtype=np.int64))
     text = b"".join(texts)
     ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
     starts = np.concatenate([np.zeros(min(1, len(ends)), np.int64), ends[:-1] + 1])
@@ -64,15 +68,18 @@ def lines_of(first: bytes, data: bytes) -> Lines:
 def _blocks(first: bytes, data: bytes) -> Iterator[tuple[int, list[Any]]]:
     """The records of each block; none for bytes that are no block."""
     marker, begin = first[-_SYNC_BYTES:], 0
+    codec = fastavro.block_reader(io.BytesIO(first)).codec if first else ""
     while begin < len(data):
         found = data.find(marker, begin) if first else -1
         end = found + _SYNC_BYTES if found >= 0 else len(data)
+        records: list[Any] = []
         try:
-            records = [
-                record for block in fastavro.block_reader(io.BytesIO(first + data[begin:end])) for record in block
-            ]
-        except _DAMAGE:
-            records = []
+            if first and is_small(data[begin:end], codec):
+                records = [
+                    record for block in fastavro.block_reader(io.BytesIO(first + data[begin:end])) for record in block
+                ]
+        except DAMAGE:
+            pass
         yield begin, records
         begin = end
 

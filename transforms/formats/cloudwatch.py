@@ -13,6 +13,7 @@ The application's JSON is read with `unwrap: message`.
 import functools
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -35,11 +36,18 @@ _USUAL = re.compile(rb"[\dT:-]+\.\d{3}Z (?:\{|\[|(?:START|END|REPORT) RequestId:
 _WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
 
 
+Name = Annotated[str, msgspec.Meta(max_length=512)]
+"""The longest that AWS takes; each event of an object gets the object's names."""
+
+_LARGEST = 2**30
+"""Bytes of a column of names; where it would be more, events are judged one by one."""
+
+
 class _Around(msgspec.Struct, rename="camel", omit_defaults=True):
-    message_type: str | None = None
-    owner: str | None = None
-    log_group: str | None = None
-    log_stream: str | None = None
+    message_type: Name | None = None
+    owner: Name | None = None
+    log_group: Name | None = None
+    log_stream: Name | None = None
 
 
 _decoder = msgspec.json.Decoder(_Around)
@@ -170,7 +178,10 @@ def unwrap(lines: Lines) -> Unwrapped:
 
 
 def _said(said: Sequence[str | None], around: pa.Array) -> Column:
-    return pa.array(said, pa.string()).take(around), None
+    names = pa.array(said, pa.string())
+    if (pc.sum(pc.binary_length(names).cast(pa.int64()).take(around)).as_py() or 0) > _LARGEST:
+        return pa.nulls(len(around), pa.string()), pa.array(np.ones(len(around), dtype=bool))
+    return names.take(around), None
 
 
 def sniff(sample: bytes) -> float:

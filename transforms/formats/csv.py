@@ -5,6 +5,7 @@ as an empty one in quotes is not. The first record of a file names the columns, 
 `{columns: [time, tag, id], delimiter: ";"}`. Fluentd's csv formatter writes no header (https://docs.fluentd.org/formatter/csv).
 """
 
+import collections
 import datetime
 import functools
 import re
@@ -26,7 +27,7 @@ _PATIENCE = 10 * 2**20
 """Bytes after which a quote is taken for one that is never closed."""
 
 
-def record(columns: Sequence[str], delimiter: str, text: bytes) -> JsonObject:
+def record(columns: tuple[str, ...], delimiter: str, text: bytes) -> JsonObject:
     """Reads one record."""
     try:
         values = _values(text.decode(), delimiter)
@@ -35,8 +36,14 @@ def record(columns: Sequence[str], delimiter: str, text: bytes) -> JsonObject:
     if len(values) != len(columns):
         raise Rejected(Reason.WRAPPER, f"expected {len(columns)} columns, got {len(values)}")
     found = JsonObject(zip(columns, values, strict=True))
-    found.repeated = frozenset(name for name in columns if columns.count(name) > 1)
+    if len(found) < len(columns):
+        found.repeated = _repeated(columns)
     return found
+
+
+@functools.lru_cache(maxsize=16)
+def _repeated(columns: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name for name, count in collections.Counter(columns).items() if count > 1)
 
 
 def _values(text: str, delimiter: str) -> list[str | None]:
@@ -100,7 +107,7 @@ def cut(delimiter: str, data: bytes) -> int:
     return end if len(data) - end < _PATIENCE else int(newlines[-1]) + 1 if len(newlines) else 0
 
 
-def unwrap(columns: Sequence[str], delimiter: str, lines: Lines) -> Unwrapped:
+def unwrap(columns: tuple[str, ...], delimiter: str, lines: Lines) -> Unwrapped:
     """Finds all delimiters at once; a column is made of what stands between them."""
     octets, starts, ends = lines.octets, lines.starts, lines.ends
     delimiters, quotes = (np.flatnonzero(octets == ord(character)) for character in (delimiter, '"'))
@@ -119,8 +126,9 @@ def unwrap(columns: Sequence[str], delimiter: str, lines: Lines) -> Unwrapped:
         return _unquoted(lines, begins, stops)
 
     unknown = pa.nulls(len(lines), pa.string()), pa.array(np.ones(len(lines), dtype=bool))
+    repeated = _repeated(columns)
     fields: dict[str, Below] = {
-        name: made(functools.partial(column, number)) if columns.count(name) == 1 else made(lambda: unknown)
+        name: made(lambda: unknown) if name in repeated else made(functools.partial(column, number))
         for number, name in enumerate(columns)
     }
     return Unwrapped(None, fields, np.flatnonzero(~good))
@@ -182,7 +190,7 @@ def _unopened(_: bytes) -> JsonObject:
     raise Rejected(Reason.WRAPPER, "no header")
 
 
-def _format(columns: Sequence[str], delimiter: str) -> Format:
+def _format(columns: tuple[str, ...], delimiter: str) -> Format:
     return Format(
         "csv",
         "",

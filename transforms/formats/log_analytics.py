@@ -20,11 +20,15 @@ from retrolabel.transforms.kernels.coerce import Column, either
 from retrolabel.transforms.kernels.columns import Octets, blanked, strings
 from retrolabel.transforms.kernels.json_block import Shape, read_objects
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.json_text import in_strings, spans, whole_end
+from retrolabel.transforms.kernels.json_text import in_strings, spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines, Positions, trimmed
 
 _WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
 _DIGIT = np.isin(np.arange(256), list(b"0123456789"))
+
+
+_LARGEST = 2**30
+"""Bytes of the rows of a block once they have their columns' names; a result whose rows would be more is not read."""
 
 
 class _Column(msgspec.Struct):
@@ -43,10 +47,9 @@ def record(text: bytes) -> JsonObject:
     """Reads the object that stands for a row (see `lines_of`)."""
     if text[:1] == b"[":
         raise Rejected(Reason.WRAPPER, "a row that is not as long as its table has columns")
-    found = loads(text)
-    if "tables" in found or "error" in found:
+    if text[:1] != b"{":
         raise Rejected(Reason.WRAPPER, "expected tables with columns and rows")
-    return found
+    return loads(text)
 
 
 def lines_of(data: bytes) -> Lines:
@@ -54,6 +57,7 @@ def lines_of(data: bytes) -> Lines:
     octets = np.frombuffer(data, dtype=np.uint8)
     (begins, ends), tables, (firsts, lasts), (nested, nested_ends) = spans(octets, 0, 2, 4, 5)
     ends = np.append(ends, len(data)) if len(ends) < len(begins) else ends
+    stray, stray_ends = strays(octets, begins, ends)
     names = [_names(data[begin:end]) for begin, end in zip(*map(np.ndarray.tolist, tables), strict=False)]
     arrays = np.flatnonzero(octets[firsts[: len(lasts)]] == ord("["))
     firsts, lasts = firsts[arrays], lasts[arrays]
@@ -62,10 +66,14 @@ def lines_of(data: bytes) -> Lines:
         or len(tables[0]) != len(tables[1])
         or np.bincount(np.searchsorted(begins, tables[0], side="right"), minlength=len(begins) + 1)[1:].min(initial=1)
         < 1
+        or len(stray)
     ):
-        return Lines(data, (begins, ends))  # a result that cannot be read is one record
+        return _unreadable(data, np.concatenate([begins, stray]), np.concatenate([ends, stray_ends]))
     if not len(firsts):
         return Lines(b"")
+    of = np.searchsorted(tables[0], firsts, side="right") - 1
+    if len(data) + int(np.array([sum(map(len, columns)) for columns in names], dtype=np.int64)[of].sum()) > _LARGEST:
+        return _unreadable(data, begins, ends)
     commas = np.flatnonzero(octets == ord(","))
     row = np.searchsorted(firsts, commas, side="right") - 1
     commas = commas[(row >= 0) & (commas < lasts[row])]
@@ -74,7 +82,7 @@ def lines_of(data: bytes) -> Lines:
         within = np.searchsorted(nested, commas, side="right") - 1
         if len(nested):
             commas = commas[(within < 0) | (commas >= nested_ends[np.minimum(within, len(nested_ends) - 1)])]
-        return _objects(octets, firsts, lasts, commas, np.searchsorted(tables[0], firsts, side="right") - 1, names)
+        return _objects(octets, firsts, lasts, commas, of, names)
     return _Rows(data, (firsts, lasts), commas, names[0])
 
 
@@ -126,6 +134,15 @@ class _Rows(Lines):
         return b"{" + b",".join(map(b"".join, zip(self.names, values, strict=True))) + b"}"
 
 
+def _unreadable(data: bytes, begins: Positions, ends: Positions) -> Lines:
+    """Results that cannot be read, a record each: with a space in front, as no row has."""
+    order = np.argsort(begins, kind="stable")
+    begins, ends = begins[order], ends[order]
+    text = b"".join(b" " + data[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True))
+    stops = np.cumsum(ends - begins + 1)
+    return Lines(text, (stops - (ends - begins) - 1, stops), 0, begins)
+
+
 def _names(table: bytes) -> list[bytes]:
     """The names of a table's columns, as JSON has them before values."""
     try:
@@ -155,8 +172,10 @@ def _objects(
     begins = places + total - lengths[which]
     out = np.empty(len(octets) + int(total[-1] if len(total) else 0), dtype=np.uint8)
     kept = np.ones(len(out), dtype=bool)
-    for word_number, word in enumerate(words):
-        put_in = begins[which == word_number][:, None] + np.arange(len(word))
+    by_word = np.argsort(which, kind="stable")
+    bounds = np.searchsorted(which[by_word], np.arange(len(words) + 1)).tolist()
+    for word, first, last in zip(words, bounds, bounds[1:], strict=False):
+        put_in = begins[by_word[first:last]][:, None] + np.arange(len(word))
         out[put_in], kept[put_in] = np.frombuffer(word, np.uint8), False
     out[kept] = text
     moved = np.concatenate([[0], total])

@@ -21,6 +21,9 @@ from retrolabel.transforms.formats.interface import Format, Unwrapped
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines, Positions
 
+LARGEST_ARRAY = 2**20
+"""Items of an array or a map; an object with a larger one counts as damaged."""
+
 _BINARY = re.compile(rb"[\xc4\xc5\xc6]")
 _DAMAGE: Any = (msgpack.exceptions.UnpackException, ValueError, TypeError, OverflowError, RecursionError)
 _encoder = msgspec.json.Encoder()
@@ -65,9 +68,11 @@ class _Unpacked(Lines):
 
 
 def _unpacker(data: bytes) -> Any:
+    most = min(len(data), LARGEST_ARRAY)  # the room for an array is taken before its items are seen
     unpacker = msgpack.Unpacker(
-        strict_map_key=False, unicode_errors="surrogateescape", ext_hook=_extension, timestamp=2, max_buffer_size=0
-    )
+        strict_map_key=False, unicode_errors="surrogateescape", ext_hook=_extension, timestamp=2, max_buffer_size=0,
+        max_array_len=most, max_map_len=most,
+    )  # fmt: skip
     unpacker.feed(data)
     return unpacker
 

@@ -20,6 +20,9 @@ from retrolabel.transforms.kernels.json_line import loads
 from retrolabel.transforms.kernels.lines import Lines, Rows
 
 _BATCH_BYTES = 16 * 2**20
+_MOST_ROWS = 2**17
+"""Of a batch: a run of equal values takes a few bytes however long it is."""
+
 _MAGIC = b"PAR1"
 
 
@@ -30,8 +33,9 @@ def blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         found = pq.ParquetFile(pa.PythonFile(file, mode="r"))
         for group in range(found.num_row_groups):
             size = found.metadata.row_group(group)
-            rows = max(1000, _BATCH_BYTES * size.num_rows // max(size.total_byte_size, 1))
+            rows = min(max(1000, _BATCH_BYTES * size.num_rows // max(size.total_byte_size, 1)), _MOST_ROWS)
             for batch in found.iter_batches(rows, [group], use_threads=False):
+                batch = _sound(batch)
                 sink = pa.BufferOutputStream()
                 with pa.ipc.new_stream(sink, batch.schema) as writer:
                     writer.write_batch(batch)
@@ -39,6 +43,39 @@ def blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
                 number += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"not a Parquet file that can be read: {error}") from None
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch with texts as bytes if one is no UTF-8, which nobody has looked at yet: `_as_json` judges them.
+
+    Raises:
+        ArrowException: something else is wrong.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = pa.schema([pa.field(field.name, _without_text(field.type)) for field in batch.schema])
+        batch = pa.RecordBatch.from_arrays(
+            [
+                (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).cast(field.type)
+                for column, field in zip(batch.columns, raw, strict=True)
+            ],
+            schema=raw,
+        )
+        batch.validate(full=True)
+    return batch
+
+
+def _without_text(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _without_text(kind.value_type)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pa.binary()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_text(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _without_text(field.type)) for field in kind])
+    return kind
 
 
 def lines_of(data: bytes) -> Lines:

@@ -79,9 +79,9 @@ def coerce_column(raw: pa.Array, field: Field, timezone: str) -> Column:
             rows = pc.filter(pc.list_parent_indices(raw), doubtful)
             doubtful = pc.is_in(pa.array(np.arange(len(raw)), pa.int64()), value_set=rows.cast(pa.int64()))
         doubtful = either(doubtful, _item_is_null(raw))
-        offsets = pa.concat_arrays([raw.offsets.slice(0, len(raw) + 1)])
-        start = offsets[0].as_py() if len(offsets) else 0
-        lists = pa.ListArray.from_arrays(pc.subtract(offsets, start), values, mask=pc.is_null(raw))
+        lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy()  # offsets may span items below a null
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        lists = pa.ListArray.from_arrays(offsets, values, mask=pc.is_null(raw))
         return lists, doubtful
     values, doubtful = _scalars(raw, field, timezone)
     if field.missing:
@@ -197,9 +197,8 @@ def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
         return (values, doubtful) if not pc.any(outside).as_py() else (values, either(doubtful, outside))
     if pa.types.is_boolean(raw.type):
         return _all_doubtful(raw, target)
-    numbers = raw.to_numpy(zero_copy_only=False)
+    numbers = raw.fill_null(0).to_numpy(zero_copy_only=False)  # with nulls, integers would become floats
     valid = raw.is_valid().to_numpy(zero_copy_only=False)
-    numbers = np.where(valid, numbers, 0)
     unit = field.time_unit or _unit_of(float(np.max(np.abs(numbers), initial=0)))
     if field.time_unit is None and not np.all(_in_unit(np.abs(numbers[valid]), unit)):
         return _all_doubtful(raw, target)  # values of several magnitudes: one by one

@@ -138,6 +138,8 @@ def _check_expression(sql: str) -> None:
         raise ConfigError(f"{sql!r} is not one SQL expression: {_plain(error)}") from None
     if "--" in sql or "/*" in sql:
         raise ConfigError(f"{sql!r} holds a SQL comment; write comments in YAML")
+    if outside := _outside(sql):
+        raise ConfigError(f"{sql!r} uses {outside!r}, which reads something else than the row")
     names = sorted({name.lower() for name in re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)})
     changing = (
         connection()
@@ -151,6 +153,21 @@ def _check_expression(sql: str) -> None:
         raise ConfigError(
             f"{sql!r} uses {changing[0][0]!r}, whose value changes from run to run; a build must be repeatable"
         )
+
+
+def _outside(sql: str) -> str | None:
+    """The first table function of an expression: files, settings and further SQL, where only the row counts."""
+    called = {name.lower() for name in re.findall(r"([A-Za-z_][A-Za-z0-9_]*)\s*\(", sql)}
+    found = (
+        connection()
+        .execute(
+            "SELECT function_name FROM duckdb_functions() WHERE list_contains(?, function_name) "
+            "GROUP BY function_name HAVING bool_and(function_type IN ('table', 'table_macro', 'pragma')) ORDER BY 1",
+            [sorted(called - {"unnest", "range", "generate_series"})],
+        )
+        .fetchone()
+    )
+    return None if found is None else str(found[0])
 
 
 def _matched_schema(contract: Contract) -> pa.Schema:

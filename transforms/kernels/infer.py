@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ PLUMBING = re.compile(
 
 _TIME_NAMES = ("event_time", "@timestamp", "timestamp", "time", "ts", "at", "date", "created_at", "occurred_at")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|request|prediction|impression)(_|$)|insertid", re.I)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 EPOCH_NAME = re.compile(r"time|date|(^|_)(t|ts|at|when)($|_)|created|logged|received|occurred|^column_", re.I)
 """What fields of times are called."""
 
@@ -108,6 +108,7 @@ def infer_fields(
         }
         left_out.append(f"{len(leaves) - MOST_FIELDS} rarer fields: this looks like a map with changing keys")
         leaves = defaultdict(list, {path: values for path, values in leaves.items() if path in common})
+    left_out += [".".join(path) for path in _clashing(leaves) if _present(leaves.pop(path))]
     guesses, taken = [], {"split", "weight"}
     for path, values in leaves.items():
         if PLUMBING.fullmatch(".".join(path)) and len({str(value) for value in values}) == 1:
@@ -115,6 +116,21 @@ def infer_fields(
             continue
         guesses.append(_guess(path, values, len(records), _name(path, taken), typed, any_name))
     return Sampled(records, guesses, left_out)
+
+
+def _clashing(leaves: Mapping[Path, Sequence[Any]]) -> list[Path]:
+    """Paths to leave out because others descend into them, or they into others, and more records have those."""
+    clashing = []
+    for path in leaves:
+        below = [other for other in leaves if len(other) > len(path) and other[: len(path)] == path]
+        if below:
+            deeper = max(_present(leaves[other]) for other in below)
+            clashing += below if _present(leaves[path]) > deeper else [path]
+    return list(dict.fromkeys(clashing))
+
+
+def _present(values: Sequence[Any]) -> int:
+    return sum(value is not None for value in values)
 
 
 def find_wrapped(records: Sequence[Record]) -> Path | None:
@@ -140,7 +156,7 @@ def _holds_object(record: Record, path: Path) -> bool:
 def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, dict) and value and len(path) < 8:
         for key, below in value.items():
-            if key:
+            if key and not _SURROGATE.search(key):
                 yield from _leaves(below, (*path, key))
     elif path and not isinstance(value, dict):
         yield path, value
@@ -149,8 +165,8 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 def _name(path: Path, taken: set[str]) -> str:
     """A valid name, unique whatever its case, made of the last keys of the path that make it so."""
     for depth in range(1, len(path) + 1):
-        name = re.sub(r"\W+", "_", "_".join(path[-depth:])).strip("_").lower() or "field"
-        name = f"f_{name}" if name[0].isdigit() else name
+        name = re.sub(r"\W+", "_", "_".join(path[-depth:]), flags=re.ASCII).strip("_").lower() or "field"
+        name = f"f_{name}" if name[0].isdigit() or name in ("true", "false", "null") else name  # to YAML no words
         if name not in taken:
             break
     for number in itertools.count(2):
@@ -369,7 +385,12 @@ def avro_type(field: Field) -> Any:
 
 def path_text(path: Path) -> str:
     """A path as contracts and configs have it."""
-    return ".".join(json.dumps(key, ensure_ascii=False) if re.search(r'[."]', key) else key for key in path)
+    return ".".join(_quoted(key) if re.search(r'[."]', key) else key for key in path)
+
+
+def _quoted(key: str) -> str:
+    escaped = re.sub(r'(["\\])', r"\\\1", key)
+    return f'"{escaped}"'
 
 
 def contract_text(name: str, fields: Sequence[Field]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ to be judged one by one.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ Path = tuple[str, ...]
 
 _HANDFUL = 16
 """Objects that are tried together once a block is known to hold some that Arrow refuses."""
+
+_UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 
 _STRICT: dict[RawKind, Any] = {"string": str | None, "int": int | None, "float": float | None, "boolean": bool | None}
 
@@ -135,6 +138,8 @@ def _struct_of(types: Mapping[Path, Any]) -> type[msgspec.Struct]:
     members: list[tuple[str, Any, Any]] = []
     rename: dict[str, str] = {}
     for number, (head, below) in enumerate(_by_head(types)):
+        if _UNNAMEABLE.search(head):
+            continue  # msgspec has no such names: Arrow alone judges what stands there
         rename[f"f{number}"] = head
         members.append((f"f{number}", below[()] if () in below else _struct_of(below) | None, None))
     return msgspec.defstruct("Line", members, rename=rename)
