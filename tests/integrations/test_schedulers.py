@@ -3,6 +3,8 @@
 import datetime
 import importlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +86,66 @@ def test_luigi_builds_a_day_once(config, tmp_path, monkeypatch):
     assert not luigi.build(
         [type(daily)(date=DATE + datetime.timedelta(days=1))], local_scheduler=True, log_level="CRITICAL"
     )
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """A broker; its URL."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    pytest.importorskip("redis", reason="needs celery[redis]: make test-integrations")
+    socket = tmp_path / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert any("ready to accept connections" in line.lower() for line in server.stdout)
+        yield f"redis+socket://{socket}"
+        server.terminate()
+
+
+CELERY_APP = """
+from celery import Celery
+from retrolabel.adapters import celery as retrolabel
+
+app = Celery("shop", broker={url!r}, backend={url!r})
+app.conf.broker_connection_retry_on_startup = True
+app.conf.beat_schedule = {{"shop": {{**retrolabel.beat_entry({config!r}), "schedule": {seconds}, "args": [{config!r}, {arguments}, {executable!r}]}}}}
+"""
+
+DIES_FIRST = """#!/bin/sh
+[ -e {marker} ] && exec retrolabel "$@"
+echo $$ > {marker}.part && mv {marker}.part {marker}
+exec tail -f /dev/null
+"""
+
+
+def test_celery_with_a_broker_builds_when_beat_says_so_and_again_when_a_worker_dies(config, redis, tmp_path):
+    pytest.importorskip("celery", reason="needs celery: make test-integrations")
+    marker, executable = tmp_path / "first", tmp_path / "dies-first"
+    executable.write_text(DIES_FIRST.format(marker=marker))
+    executable.chmod(0o755)
+    now = ["--now", "2026-11-22T12:00:00Z"]
+    (tmp_path / "shop_app.py").write_text(
+        CELERY_APP.format(url=redis, config=config, seconds=1.0, arguments=now, executable=str(executable))
+    )
+    command = [sys.executable, "-m", "celery", "--app", "shop_app", "worker", "--beat", "--concurrency", "1", "--loglevel", "INFO",
+               "--schedule", str(tmp_path / "beat")]  # fmt: skip
+    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(tmp_path), "C_FORCE_ROOT": "1"}
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as worker:  # fmt: skip
+        try:
+            said = []
+            for line in worker.stdout:
+                said.append(line)
+                if "Sending due task" in line and marker.exists():  # beat goes on while the build hangs
+                    break
+            build = Path(f"/proc/{marker.read_text().strip()}/stat").read_text()
+            os.kill(int(build.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent: the worker's process
+            os.kill(int(marker.read_text()), signal.SIGKILL)
+            assert any("succeeded" in line and "'version': 1" in line for line in worker.stdout), said
+        finally:
+            os.killpg(worker.pid, signal.SIGKILL)
+    assert versions(config) == ["00000001.json"]
 
 
 def test_celery_builds_what_is_due_retries_and_fails(config, monkeypatch):
