@@ -114,7 +114,8 @@ class Scene:
         now = whole(self.root)
         assert now[-1:] >= there[-1:], (fault, ended)
         if fault.what in (What.KILL, What.TEAR):
-            assert ended.code == -signal.SIGKILL, (fault, ended)
+            # Threads make a call more or less from run to run: the last one may never have come.
+            assert ended.code == -signal.SIGKILL or ended.calls <= fault.turn, (fault, ended)
         else:
             assert ended.code in TOLD, (fault, ended)
             assert "Traceback" not in ended.output, (fault, ended)
@@ -122,7 +123,10 @@ class Scene:
             assert ended.code != 0 or now != there, (fault, ended)
         again = self.run()
         assert again.code in (0, NOTHING_TO_DO), (fault, ended, again)
-        assert self.swept() == self.expected, (fault, ended)
+        wrong = {path for path, _ in self.swept().items() ^ self.expected.items()}
+        if "warning: " in ended.output:  # a report that could not be written, which `retrolabel report` can make anew
+            wrong = {path for path in wrong if not path.startswith("_reports/")}
+        assert not wrong, (fault, ended, wrong)
         return ended
 
 
