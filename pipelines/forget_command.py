@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -13,11 +13,13 @@ from retrolabel.configs.model import Privacy
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.forgetting import Forgotten, forget, survey, would_forget
 from retrolabel.pipelines.planning import joins_of, keys_of
+from retrolabel.schemas.contract import Contract, parse_contract
 from retrolabel.schemas.errors import ConfigError, MentionedError, printable
 from retrolabel.schemas.receipt import ForgottenSubject, Receipt
 from retrolabel.transforms.dataset import read_day_manifest, read_version, split_name
-from retrolabel.transforms.erase import Request, Subject
+from retrolabel.transforms.erase import Request, Subject, whole_numbers
 from retrolabel.transforms.kernels.forgotten import mark_of
+from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.keys import KeyPlace
 from retrolabel.transforms.receipts import sought_of
 
@@ -39,7 +41,10 @@ def parse_subject(text: str, place: str) -> Subject:
 def _read_subjects(texts: Sequence[str], file: Any) -> tuple[Subject, ...]:
     found = [parse_subject(text, "--subject") for text in texts]
     if file is not None:
-        lines = file.read().splitlines()
+        try:
+            lines = file.read().replace("\r\n", "\n").split("\n")
+        except UnicodeDecodeError:
+            raise ConfigError("--subjects: the file is not UTF-8 text") from None
         found += [
             parse_subject(line, f"--subjects: line {number}") for number, line in enumerate(lines, 1) if line.strip()
         ]
@@ -56,6 +61,8 @@ class _Target:
     dataset: str
     keys: dict[str, KeyPlace]
     """The first is the one that receipts are made under."""
+    numbers: frozenset[str]
+    """The fields that some contract has as whole numbers."""
     check: Callable[[Receipt], object]
     """Raises if later builds could not keep to a receipt."""
 
@@ -66,7 +73,7 @@ def _target_of(path: str) -> _Target:
         project = check_project(path)
         keys = keys_of(project.config.privacy, project.resolve)
         fields = {name: [field.name for field in contract.fields] for name, contract in project.logged.items()}
-        return _Target(project.root, project.config.dataset, keys,
+        return _Target(project.root, project.config.dataset, keys, _numbers_in(project.logged.values()),
                        lambda receipt: sought_of([receipt], fields, joins_of(project.config), keys))  # fmt: skip
     root, version = split_name(path)
     if version is not None:
@@ -77,7 +84,20 @@ def _target_of(path: str) -> _Target:
         privacy = Privacy.model_validate(manifest.config.get("privacy") or {})
     except pydantic.ValidationError:
         privacy = Privacy()
-    return _Target(root, record.dataset, keys_of(privacy, _no_relative_path), lambda _: None)
+    contracts = [parse_contract(schema) for schema in manifest.contracts.values()]
+    return _Target(root, record.dataset, keys_of(privacy, _no_relative_path), _numbers_in(contracts), lambda _: None)
+
+
+def _numbers_in(contracts: Iterable[Contract]) -> frozenset[str]:
+    return frozenset(field.name for contract in contracts for field in contract.fields if field.kind in ("int", "long"))
+
+
+def _receipt_of(subjects: Sequence[Subject], target: _Target, key: bytes) -> Receipt:
+    """The receipt: of a field of whole numbers also the mark of the number as builds write it, 7 for 007."""
+    texts = {(subject.field, subject.text) for subject in subjects}
+    texts |= {(field, text) for field, given in texts if field in target.numbers for text in whole_numbers([given])}
+    marks = sorted((field, mark_of(field, text, key)) for field, text in texts)
+    return Receipt(dataset=target.dataset, key_id=key_id(key), subjects=[ForgottenSubject(field=field, mark=mark) for field, mark in marks])  # fmt: skip
 
 
 def _no_relative_path(path: str) -> str:
@@ -94,7 +114,7 @@ def _no_relative_path(path: str) -> str:
     help="Who: a field of the logs, and the value that is theirs, as it stands there. May be given several times.",
 )  # fmt: skip
 @click.option(
-    "--subjects", "file", type=click.File("r", encoding="utf-8"),
+    "--subjects", "file", type=click.File("r", encoding="utf-8-sig"),
     help="A file with a FIELD=VALUE on each line; - for standard input, which leaves no trace in the shell.",
 )  # fmt: skip
 @click.option("--mentions", is_flag=True, help="Erase rows too in which any other text mentions them.")
@@ -123,9 +143,7 @@ def command(target: str, texts: tuple[str, ...], file: Any, mentions: bool, dry_
         raise ConfigError("a receipt keeps who was forgotten under a key, and there is none. Hint: say in the config where it is kept, "
                           "privacy: {key: {env: NAME}}, and name the config; `openssl rand -hex 32` makes one")  # fmt: skip
     keys = {name: place.read() for name, place in found.keys.items()}
-    key = next(iter(keys))
-    marked = sorted((subject.field, mark_of(subject.field, subject.text, keys[key])) for subject in subjects)
-    receipt = Receipt(dataset=found.dataset, key_id=key, subjects=[ForgottenSubject(field=field, mark=mark) for field, mark in marked])  # fmt: skip
+    receipt = _receipt_of(subjects, found, next(iter(keys.values())))
     request = Request(found.root, subjects, keys, mentions)
     survey(request)
     found.check(receipt)

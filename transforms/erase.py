@@ -106,7 +106,7 @@ def find(request: Request, manifest: DayManifest) -> Found:
     lines = 0
     for part in manifest.files:
         if part.kind == "rejects":
-            hits = _theirs(request.root, part, wanted)
+            hits = _their_lines(request.root, part, wanted.mentions)
             lines += int(hits.sum())
         elif part.kind == "examples" and (wanted.columns or request.mentions):
             hits = _their_rows(request, part, manifest, wanted)
@@ -141,7 +141,9 @@ def wanted_in(request: Request, manifest: DayManifest) -> Wanted:
                 continue
             kind = known[column].kind if column in known else None
             values = (
-                _whole(texts) if kind in ("int", "long") or pa.types.is_integer(schema.field(column).type) else texts
+                whole_numbers(texts)
+                if kind in ("int", "long") or pa.types.is_integer(schema.field(column).type)
+                else texts
             )
             if treatment:
                 made = pseudonym if treatment == "hash" else token
@@ -177,7 +179,7 @@ def _key(request: Request, manifest: DayManifest) -> bytes:
     return request.keys[manifest.key_id]
 
 
-def _whole(texts: Sequence[str]) -> list[str]:
+def whole_numbers(texts: Sequence[str]) -> list[str]:
     """Whole numbers as they are written; a text that is none is in no column of numbers."""
     return [str(int(text)) for text in texts if re.fullmatch(r"[-+]?[0-9]{1,18}", text)]
 
@@ -206,12 +208,9 @@ def _their_rows(request: Request, part: PartFile, manifest: DayManifest, wanted:
     return hits
 
 
-def _theirs(root: str, part: PartFile, wanted: Wanted) -> npt.NDArray[np.bool_]:
+def _their_lines(root: str, part: PartFile, mentions: Mentions) -> npt.NDArray[np.bool_]:
     table = decode(part_bytes(root, part), "parquet", REJECTS)
-    found = np.zeros(table.num_rows, dtype=np.bool_)
-    for name in ("line", "detail"):
-        found |= wanted.mentions.lines(table.column(name).combine_chunks())
-    return found
+    return mentions.lines(table.column("line").combine_chunks()) | mentions.rows(table.select(["detail"]))
 
 
 def _count(

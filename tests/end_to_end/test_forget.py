@@ -378,3 +378,12 @@ def test_a_build_needs_the_key_that_the_receipt_was_made_under(shop, monkeypatch
 def test_a_dataset_whose_config_names_no_key_is_told_how_to_get_one(shop):
     shop.write_text(shop.read_text().replace("privacy: {key: {env: SHOP_KEY}}\n", ""))
     assert "openssl rand -hex 32" in run("forget", shop, "--subject", f"user={ADA}", code=2)
+
+
+def test_whole_numbers_are_told_by_their_value(shop):
+    assert forget_who(shop, "item=03") == forget_who(shop, "item=3") == 30
+    assert forget_who(shop, "item=three") == 0
+
+
+def forget_who(shop: Path, subject: str) -> int:
+    return json.loads(run("forget", shop, "--subject", subject, "--dry-run", "--json"))["examples"]

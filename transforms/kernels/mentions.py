@@ -49,7 +49,7 @@ class Mentions:
         return found
 
     def lines(self, lines: pa.Array) -> npt.NDArray[np.bool_]:
-        """Of each rejected line, as bytes or text, whether it mentions a name, also one of few digits."""
+        """Of each rejected line whether it mentions a name, also one of few digits: a text too many that is not kept does no harm."""
         return in_rows(lines, self._hits(lines, self.names))
 
     def _hits(self, items: pa.Array, within: tuple[str, ...]) -> pa.Array:
@@ -61,11 +61,14 @@ class Mentions:
 
     def in_text(self, text: str) -> bool:
         """Whether a text is or mentions a name."""
-        return text in self.names or any(pattern.search(text) for pattern in self._compiled)
+        if text in self.names:
+            return True
+        return any(word in text for word in self._words) and any(pattern.search(text) for pattern in self._compiled)
 
     def in_bytes(self, data: bytes) -> bool:
         """Whether bytes mention a name."""
-        return any(pattern.search(data) for pattern in self._compiled_bytes)
+        there = any(word.encode() in data for word in self._words)  # much quicker than a search, and seldom so
+        return there and any(pattern.search(data) for pattern in self._compiled_bytes)
 
     def cleared(self, text: str) -> str:
         """The text with `FORGOTTEN` in the place of names."""
@@ -74,6 +77,10 @@ class Mentions:
         for pattern in self._compiled:
             text = pattern.sub(lambda match: f"{match[1]}{FORGOTTEN}{match[2]}", text)
         return text
+
+    @functools.cached_property
+    def _words(self) -> list[str]:
+        return [spelling for name in self.telling for spelling in spellings(name)]
 
     @functools.cached_property
     def _compiled(self) -> list[re.Pattern[str]]:
