@@ -132,12 +132,13 @@ def wanted_in(request: Request, manifest: DayManifest) -> Wanted:
         by_field[subject.field].append(subject.text)
     columns: dict[str, list[str]] = defaultdict(list)
     names = {subject.text for subject in request.subjects}
+    coarser = _coarser(manifest)
     unsearchable = []
     for field, texts in sorted(by_field.items()):
         searched = False
         for column in columns_of(field, fields, joins)[PREDICTIONS]:
             treatment = known[column].pii if column in known else ""
-            if column not in schema.names or treatment not in ("", *KEYED):
+            if column not in schema.names or column in coarser or treatment not in ("", *KEYED):
                 continue
             kind = known[column].kind if column in known else None
             values = (
@@ -156,6 +157,12 @@ def wanted_in(request: Request, manifest: DayManifest) -> Wanted:
             unsearchable.append(field)
     arrays = {column: _array(column, values, schema) for column, values in columns.items()}
     return Wanted(arrays, tuple(unsearchable), Mentions(tuple(sorted(names))))
+
+
+def _coarser(manifest: DayManifest) -> set[str]:
+    """The columns whose values stand for those of several people, so that a person is k-anonymous."""
+    steps = (manifest.anonymity or {}).get("quasi_identifiers", {})
+    return {name for name, found in steps.items() if found["level"]}
 
 
 def joins_in(config: Mapping[str, Any]) -> Joins:
@@ -357,19 +364,22 @@ def _measured_without(root: str, folder: str, manifest: DayManifest, gone: pa.Ta
 
 
 def _monitor_rule(manifest: DayManifest, statistics: pa.Table) -> MonitorRule:
-    """How the model was measured, by the attributes of which something is published."""
+    """How the model was measured, by the attributes of which something is published, and that are as they were logged."""
     monitor = Monitor.model_validate(manifest.config["monitor"])
     label = manifest.config["labels"][monitor.label]
     counts = manifest.accounting[PREDICTIONS]
-    whole = not (counts.immature or counts.sampled_out)
+    whole = not (counts.immature or counts.sampled_out or counts.suppressed)
     sliced = statistics.filter(pc.is_in(statistics.column("statistic"), pa.array(["cell", "error"])))
     names = sorted(set(sliced.column("attribute").to_pylist()) - {"", monitor.model})
+    fields = [
+        tuple(name.split(", ")) for name in names
+    ]  # of those made coarser since, it cannot be told what they were
     return MonitorRule(
         score=monitor.score, label=monitor.label, foretold=label.get("value", "any") == "any", outcome=label["outcome"], window=0,
         time=manifest.config[PREDICTIONS]["time"], threshold=monitor.threshold, model=monitor.model, position=monitor.position,
         query=(monitor.query or ()) if whole else (), propensity=monitor.propensity,
         policies=tuple(PolicyRule(name, policy.probability, policy.value) for name, policy in monitor.policies.items()),
-        attributes=tuple(tuple(name.split(", ")) for name in names), min_rows=monitor.min_rows,
+        attributes=tuple(attribute for attribute in fields if _coarser(manifest).isdisjoint(attribute)), min_rows=monitor.min_rows,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from retrolabel.transforms.dataset import read_day_manifest, read_version, verif
 from retrolabel.transforms.kernels.monitor import KEYS
 from retrolabel.transforms.kernels.protect import pseudonym, token
 from retrolabel.transforms.publish import publish
+from tests.end_to_end.test_anonymity import write_shop as write_anonymous
 from tests.end_to_end.test_privacy import texts_below
 from tests.end_to_end.test_versions import files_of
 
@@ -387,3 +388,23 @@ def test_whole_numbers_are_told_by_their_value(shop):
 
 def forget_who(shop: Path, subject: str) -> int:
     return json.loads(run("forget", shop, "--subject", subject, "--dry-run", "--json"))["examples"]
+
+
+def test_groups_that_lost_people_are_counted_again_by_the_next_build(tmp_path):
+    config = write_anonymous(tmp_path / "shop", rows=400, people=60)
+    config.write_text(config.read_text() + "privacy: {key: {env: SHOP_KEY}}\nmonitor: {score: score, label: clicked}\n")
+    root = config.parent / "datasets/shop"
+    run("build", config, "--date", DAYS[0])
+    before = rows_of(root, 1)
+    theirs = [row for row in before if row["user"] == 0]
+    assert theirs
+    found = json.loads(run("forget", config, "--subject", "user=0", "--json"))
+    assert found["examples"] == len(theirs)
+    assert rows_of(root, 1) == [row for row in before if row["user"] != 0]
+    assert_whole(root)
+    built = json.loads(run("build", config, "--date", DAYS[0], "--json"))
+    assert built["published"]
+    assert all(row["user"] != 0 for row in rows_of(root, 3))
+    assert built["accounting"]["predictions"]["forgotten"] >= len(theirs)
+    assert "nothing changed" in run("build", config, "--date", DAYS[0])
+    assert "no day of" in run("forget", config, "--subject", "zip=10001", code=2)
