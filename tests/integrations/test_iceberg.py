@@ -4,8 +4,10 @@ import datetime
 import os
 
 import pytest
+from click.testing import CliRunner
 
 import retrolabel
+from retrolabel.pipelines.cli import commands
 from tests.end_to_end.test_hooks import run, shop
 from tests.support.daily import midnight, serve
 
@@ -103,3 +105,16 @@ def test_any_catalog_can_be_named_and_one_that_refuses_takes_nothing_back(tmp_pa
     run(folder, "--date", "2026-11-20", code=8)
     table = table_of(folder, type="sql", uri=f"sqlite:///{tmp_path}/c.db", warehouse=f"{tmp_path}/wh")
     assert table.scan().to_arrow().num_rows == 24
+
+
+def test_a_person_who_is_forgotten_leaves_the_table_and_no_older_snapshot_is_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_KEY", "k" * 32)
+    folder = shop(tmp_path, "on_publish: {iceberg: {table: ml.shop}}\nprivacy: {key: {env: SHOP_KEY}}\n")
+    run(folder)
+    result = CliRunner().invoke(commands, ["forget", str(folder / "shop.yaml"), "--subject", "id=2026-11-20/07"])
+    assert result.exit_code == 0, result.output
+    run(folder, code=8)
+    table = table_of(folder)
+    assert [version_of(snapshot) for snapshot in table.snapshots()] == ["4"]
+    assert table.scan().to_arrow().num_rows == 47
+    assert "2026-11-20/07" not in table.scan().to_arrow().column("id").to_pylist()
