@@ -126,14 +126,19 @@ class HdfsFileSystem(hadoopfilesystem.HadoopFileSystem):
 
     @_told
     def write_once(self, url: str, data: bytes) -> None:
-        """Creates a file, or finds it there and makes it young again; one of another size is replaced."""
+        """Creates a file, or finds it there and makes it young again; one of other content is replaced, and for a moment not there."""
         _, path = self._parse_url(url)
         while not self.create_if_absent(url, data):
             status = self._hdfs_client.status(path, strict=False)
-            if status and status["length"] == len(data):
+            if status and status["length"] == len(data) and self._content(path) == data:
                 self._hdfs_client.set_times(path, modification_time=round(time.time() * 1000))
                 return
             self._hdfs_client.delete(path)
+
+    def _content(self, path: str) -> bytes:
+        with self._hdfs_client.read(path) as reader:
+            content: bytes = reader.read()
+        return content
 
     @_told
     def remove_empty_folders(self, url: str) -> None:
