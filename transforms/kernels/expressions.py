@@ -165,9 +165,9 @@ def _outside(sql: str) -> str | None:
             "GROUP BY function_name HAVING bool_and(function_type IN ('table', 'table_macro', 'pragma')) ORDER BY 1",
             [sorted(called - {"unnest", "range", "generate_series"})],
         )
-        .fetchone()
+        .fetchall()
     )
-    return None if found is None else str(found[0])
+    return str(found[0][0]) if found else None
 
 
 def _matched_schema(contract: Contract) -> pa.Schema:
