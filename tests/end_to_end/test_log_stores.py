@@ -16,7 +16,7 @@ from tests.end_to_end.test_versions import run
 from tests.support.cloud_logging import Service, serve
 from tests.support.messy import TIMESTAMP
 from tests.support.network import cutting
-from tests.support.search_server import Store, basic, serving
+from tests.support.search_server import Store, basic, complaint, serving
 
 DAY = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 DATE = DAY.date().isoformat()
@@ -219,6 +219,25 @@ def test_a_store_that_fails_publishes_nothing_and_says_why(shop):
     search.authorization = None
     search.indices = {}
     assert "clicks-2026.11.20: no index of that name" in build(folder, code=4)
+    refused(folder)
+
+
+def test_a_store_that_fails_half_way_publishes_nothing_and_says_why(shop):
+    folder, _, search, _, port = shop
+    busy = (429, complaint("es_rejected_execution_exception", "queue is full"))
+    search.failures = [("_search", *busy)] * 1000
+    assert "the server has too much to do (429 es_rejected" in build(folder, code=4)
+    search.failures = [("_search", 200, {"timed_out": False, "hits": {"total": {"value": 0}, "hits": []}})]
+    search.failures += [("_search", 401, complaint("security_exception", "token expired"))] * 1000
+    assert "the server refuses the credentials (401 security_exception); see 'auth'" in build(folder, code=4)
+    search.failures = []
+    with cutting(port, *[30_000] * 1000) as cut:  # every answer that is larger
+        text = (folder / "shoes.yaml").read_text()
+        (folder / "shoes.yaml").write_text(text.replace(f":{port}/", f":{cut.port}/"))
+        told = build(folder, code=4)
+        assert cut.cut > 1
+    assert f"127.0.0.1:{cut.port}/clicks-" in told
+    assert "no complete answer" in told
     refused(folder)
 
 
