@@ -12,6 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     GoogleCloudOptions,
+    HadoopFileSystemOptions,
     PipelineOptions,
     StandardOptions,
     TestOptions,
@@ -62,6 +63,8 @@ def choose_runner(arguments: Sequence[str]) -> Runner:
         ConfigError: they ask for something that loses data, hangs, or does not exist.
     """
     options = PipelineOptions(list(arguments))
+    if options.view_as(HadoopFileSystemOptions).hdfs_host:
+        raise ConfigError("--hdfs_host is refused: the URL names the server, as in hdfs://namenode:9870/logs/*.json")
     FileSystems.set_options(options)  # before the pipeline is made: inputs are listed with the same
     name = (options.view_as(StandardOptions).runner or "").rpartition(".")[2]
     if name in REFUSED:

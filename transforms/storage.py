@@ -167,7 +167,7 @@ def delete(path: str) -> None:
 def remove_empty_folders(folder: str) -> None:
     """Removes the folders without files below a folder, itself too; object stores have none."""
     if folder.startswith("hdfs://"):
-        with using(folder, "remove"):
+        with using(folder, "remove"), contextlib.suppress(FileNotFoundError):
             beam_filesystems().get_filesystem(folder).remove_empty_folders(folder)
     if is_local(folder):
         for parent, _, _ in os.walk(folder, topdown=False):

@@ -86,6 +86,7 @@ def test_a_truncated_gzip_yields_the_lines_it_has_and_is_counted_as_damaged(shop
         (["--direct_running_mode", "multi_threading"], "silently loses elements"),
         (["--direct_running_mode", "multi_processing"], "hangs for ever"),
         (["--direct_num_workers", "2"], "--direct_num_workers is refused"),
+        (["--hdfs_host", "namenode"], "--hdfs_host is refused: the URL names the server"),
         (["--runner", "DaskRunner"], "drops branches"),
         (["--runner", "BundleBasedDirectRunner"], "refused"),
         (["--runner", "NoSuchRunner"], "NoSuchRunner"),
