@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 
-import hdfs
 import pytest
 
 import retrolabel
@@ -16,10 +15,12 @@ from retrolabel.transforms import storage
 from tests.end_to_end.test_mixed_delivery import DATE, lines
 from tests.end_to_end.test_versions import run
 
+hdfs = pytest.importorskip("hdfs", reason="the extra hdfs is not installed")
+
 pytestmark = [pytest.mark.stores, pytest.mark.parametrize("store", ["hdfs"], indirect=True)]
 
 
-def client() -> hdfs.InsecureClient:
+def client():
     return hdfs.InsecureClient(os.environ["HDFS"].replace("hdfs://", "http://"), user=getpass.getuser())
 
 
