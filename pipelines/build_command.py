@@ -182,20 +182,22 @@ def _told_plainly(runner: Runner) -> Iterator[None]:
         yield
     except RetrolabelError as error:
         raise type(error)(_WHILE_RUNNING.sub("", str(error))) from None
-    except (OSError, RuntimeError) as error:
-        # Beam cannot copy an error that has a number, and makes another of it.
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        text = _WHILE_RUNNING.sub("", str(cause))
-        if cause.errno == errno.ENOSPC or "No space left" in text:
-            raise StorageError(f"nothing was published: the disk is full. Free some space and run again; `retrolabel gc` "
-                               f"removes what earlier builds left ({text})") from None  # fmt: skip
-        raise StorageError(f"nothing was published: {text}") from None
     except Exception as error:
+        # Beam cannot copy an error that has a number, and makes another of it.
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if isinstance(cause, OSError):
+            raise _of_storage(cause) from None
         if runner.in_process or not is_failed_job(error):
             raise
         raise from_engine(error, runner.name) from None
+
+
+def _of_storage(error: OSError) -> StorageError:
+    text = _WHILE_RUNNING.sub("", str(error))
+    if error.errno == errno.ENOSPC or "No space left" in text:
+        return StorageError(f"nothing was published: the disk is full. Free some space and run again; `retrolabel gc` "
+                            f"removes what earlier builds left ({text})")  # fmt: skip
+    return StorageError(f"nothing was published: {text}")
 
 
 def parse_date(_: click.Context, __: click.Parameter, value: str | None) -> datetime.date | None:
