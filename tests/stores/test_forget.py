@@ -37,7 +37,7 @@ def test_a_person_is_gone_from_every_version_on_a_store_and_stays_out(shop, stor
     assert (again["version"], again["published"], again["removed_files"]) == (3, False, 0)
 
 
-@pytest.mark.parametrize("store", ["s3", "conditional gs", "azfs", "hdfs"], indirect=True)
+@pytest.mark.parametrize("store", ["s3", "azfs", "hdfs"], indirect=True)
 def test_another_erasure_is_refused_until_the_first_is_finished(store):
     root = f"{store}/datasets/shoes"
     with _alone(root, "1" * 16):
