@@ -135,12 +135,16 @@ def _predictions_before(plan: BuildPlan, head: VersionRecord | None) -> int:
     return manifest.accounting[PREDICTIONS].unique if same else 0
 
 
+def _is_told_once(record: logging.LogRecord) -> bool:
+    return not tells_of_ours(record.getMessage())
+
+
 def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> None:
     """Runs the pipeline of one build to its end."""
     # What fails is raised here, and told once. Dataflow's runner tells of the job, too.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger("apache_beam.runners.dataflow").setLevel(logging.ERROR)
-    logging.getLogger().addFilter(lambda record: not tells_of_ours(record.getMessage()))
+    logging.getLogger().addFilter(_is_told_once)  # the same each time: a filter that is there is not added again
     pipeline = beam.Pipeline(runner=runner.runner, options=runner.options)
     _ = pipeline | "Build" >> BuildDataset(plan, tuple(inputs)).with_resource_hints(min_ram=WORKER_MEMORY)
     pipeline.run().wait_until_finish()

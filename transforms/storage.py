@@ -315,10 +315,13 @@ def _create_on_azure(path: str, data: bytes) -> bool:
 
 def _remove_on_azure(path: str) -> None:
     """By itself: Beam removes in batches, of whose answers Azurite says that the blob is not there, and leaves it."""
-    from azure.core.exceptions import ResourceNotFoundError
+    from azure.core.exceptions import AzureError, ResourceNotFoundError
 
-    with contextlib.suppress(ResourceNotFoundError), _azure_blob(path) as blob:
-        blob.delete_blob()
+    try:
+        with contextlib.suppress(ResourceNotFoundError), _azure_blob(path) as blob:
+            blob.delete_blob()
+    except AzureError as error:
+        raise StorageError(f"cannot remove {path!r}: {str(error).splitlines()[0]}") from None
 
 
 def _azure_blob(path: str) -> Any:
