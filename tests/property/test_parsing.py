@@ -111,6 +111,12 @@ def content(parsed: Parsed) -> tuple[object, ...]:
     lines=[b'{"time":"2026-11-20T10:00:00Z","id":1}'] * 3 + [b'{"time":1795460771,"id":"a"}'], ending=b"\n", final=True
 )
 @example(lines=[b'{"time":1795460771123456789,"id":"a"}', b'{"time":1795460771.5,"id":"a"}'], ending=b"\n", final=True)
+@example(
+    lines=[b'{"time": 1152921504606846912, "id": ""}', b'{"time": 0.0, "id": null, "n": []}'], ending=b"\n", final=False
+)
+@example(
+    lines=[b'{"time": 1795460771123456999, "id": "a"}', b'{"time": 1795460771e9, "id": "a"}'], ending=b"\n", final=True
+)
 def test_whole_blocks_give_the_rows_and_rejects_of_single_lines(name, timezone, lines, ending, final):
     data = ending.join(lines) + (ending if final else b"")
     block = Block("s", "file.log", 1000, data)

@@ -207,9 +207,10 @@ def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
         micros = numbers // 1000 if unit == "ns" else np.where(fits, numbers, 0) * _PER_UNIT[unit]
     else:
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = np.rint(numbers * _PER_UNIT[unit]) if unit != "ns" else np.floor(numbers / 1000)
-        fits = np.abs(scaled) <= _YEARS[1]
-        micros = np.where(fits, scaled, 0).astype(np.int64)
+            scaled = np.rint(numbers * _PER_UNIT[unit]) if unit != "ns" else np.floor(numbers)
+        # Nanoseconds beyond may have been written as whole numbers and been rounded beside other lines' decimals.
+        fits = np.abs(scaled) <= (_YEARS[1] if unit != "ns" else _EXACT)
+        micros = np.where(fits, scaled, 0).astype(np.int64) // (1000 if unit == "ns" else 1)
     fits &= (micros >= _YEARS[0]) & (micros <= _YEARS[1])
     values = pa.array(micros, pa.int64(), mask=~valid).cast(target)
     return _checked(values, pa.array(~fits & valid), target)
@@ -404,7 +405,7 @@ def _timestamp(value: Any, field: Field, timezone: str) -> int:
     if isinstance(value, int):
         micros = value // 1000 if unit == "ns" else value * _PER_UNIT[unit]
     else:
-        micros = math.floor(value / 1000) if unit == "ns" else int(np.rint(value * _PER_UNIT[unit]))
+        micros = math.floor(value) // 1000 if unit == "ns" else int(np.rint(value * _PER_UNIT[unit]))
     if not _YEARS[0] <= micros <= _YEARS[1]:
         raise Rejected(Reason.TIME, f"field {field.name!r} lies outside the years 1 to 9999")
     return micros
