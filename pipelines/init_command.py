@@ -55,6 +55,11 @@ ENOUGH = 20
 
 USUAL_REJECTED = Source.model_fields["max_rejected"].default
 
+MOST_KINDS = 50
+"""Of events in one log; a field with more values tells something else."""
+
+_KIND_OF_EVENT = re.compile(r"(\w+_)?(kind|event|type|action|event_(name|type))")
+
 _SURE = {"json": 0.5, "json_documents": 0.45, "csv": 0.7, "ltsv": 0.85}
 """What a format says of a file that is certainly its own, where that is not 0.9."""
 
@@ -333,15 +338,7 @@ def _config(served: SourceGuess, happened: Sequence[SourceGuess], dataset: str, 
             lines.append(f"    id: {outcome.id}")
         if outcome.join and outcome.join.prediction_key != outcome.key:
             lines.append(f"    prediction_key: {_names(outcome.join.prediction_key)}")
-        for guess in outcome.sampled.guesses:
-            if (
-                guess.field.name in ("kind", "event", "type", "action", "event_type")
-                and guess.field.kind == "string"
-                and guess.distinct > 1
-            ):
-                lines.append(
-                    f"    # where: {guess.field.name} = '…'     # it has {guess.distinct} values in the sample; choose the ones that count"
-                )
+        lines += [f"    # where: {name} = '…'     # {advice}" for name, advice in _kinds_of_event(outcome).items()]
     lines.append("labels:")
     for outcome in happened:
         label = (
@@ -376,6 +373,18 @@ def _source(source: SourceGuess, directory: str, indent: str) -> list[str]:
             f"max_rejected: {min(1, math.ceil(200 * share) / 100):g}     # {share:.1%} of the sampled records cannot be read"
         )
     return [f"{indent}{line}" for line in lines]
+
+
+def _kinds_of_event(outcome: SourceGuess) -> dict[str, str]:
+    """Fields that tell several kinds of events in one log apart, and what to do about each."""
+    return {
+        name: f"{name} has {guess.distinct} values in the sample: as it is, each counts. Choose with `where`, or make a "
+        f"label of each: value: count(*) FILTER ({name} = '…') > 0"
+        for guess in outcome.sampled.guesses
+        if _KIND_OF_EVENT.fullmatch(name := guess.field.name)
+        and guess.field.kind == "string"
+        and 1 < guess.distinct <= MOST_KINDS
+    }
 
 
 def _names(names: Sequence[str]) -> str:
@@ -416,6 +425,8 @@ def _tell(source: SourceGuess) -> None:
         )
     if source.evidence:
         click.echo(f"  window: {source.window}: {source.evidence}")
+    for advice in _kinds_of_event(source).values() if source.join else ():
+        click.echo(f"  {advice}")
     width = max(len(guess.field.name) for guess in source.sampled.guesses)
     for guess in source.sampled.guesses:
         kind = f"array of {guess.field.kind}" if guess.field.repeated else guess.field.kind

@@ -41,7 +41,7 @@ def command(dataset: str, date: str | None, as_json: bool) -> None:
     features = {feature.path.step[0]: feature for feature in listed.datasets[0].features} if listed else {}
     width = max(len(field["name"]) for field in manifest.example_schema)
     for field in manifest.example_schema:
-        told = summary_of(features[field["name"]]) if field["name"] in features else ""
+        told = summary_of(features[field["name"]], field["type"]) if field["name"] in features else ""
         click.echo(f"    {field['name']:<{width}}  {field['type']:<22} {told}".rstrip())
     software = ", ".join(f"{name} {version}" for name, version in sorted(manifest.software.items()))
     click.echo(f"  built with {software}")

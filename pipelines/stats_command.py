@@ -1,5 +1,6 @@
 """`retrolabel stats`: statistics of any files."""
 
+import datetime
 import json
 from collections.abc import Sequence
 
@@ -102,8 +103,8 @@ def _features(dataset: DatasetFeatureStatistics) -> Sequence[str]:
     ]
 
 
-def summary_of(feature: FeatureNameStatistics) -> str:
-    """What matters most of a feature, in a line."""
+def summary_of(feature: FeatureNameStatistics, kind: str = "") -> str:
+    """What matters most of a feature, in a line; `kind` is its Arrow type, where it is known."""
     is_text = feature.HasField("string_stats")
     common = feature.string_stats.common_stats if is_text else feature.num_stats.common_stats
     told = f"{common.num_missing:>12,} missing"
@@ -116,4 +117,14 @@ def summary_of(feature: FeatureNameStatistics) -> str:
         most = ", ".join(f"{printable(top.value[:30])} {top.frequency:,.0f}" for top in texts.top_values[:3])
         return f"{told}   {texts.unique:,} different: {most}"
     numbers = feature.num_stats
+    if kind == "bool":
+        return f"{told}   {numbers.mean:.2%} true"
+    if kind.startswith("timestamp[us"):
+        first, median, last = (_moment(micros) for micros in (numbers.min, numbers.median, numbers.max))
+        return f"{told}   {first} to {last}, median {median}"
     return f"{told}   mean {numbers.mean:.6g}, {numbers.min:.6g} to {numbers.max:.6g}, median {numbers.median:.6g}"
+
+
+def _moment(micros: float) -> str:
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=round(micros))  # noqa: DTZ001 - of UTC
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

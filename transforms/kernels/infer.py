@@ -27,10 +27,13 @@ PLACEHOLDERS = ("", "N/A", "n/a", "NA", "null", "NULL", "None", "-", "NaN", "nan
 """Strings that stand for "not measured" among numbers."""
 
 PLUMBING = re.compile(
-    r"(@version|@metadata.*|host(name)?|tags?|logger.*|level|severity|pid|program|path|type|thread.*|agent|ecs.*|_(score|index|type|version|seq_no|primary_term))$",
+    r"(@version|@metadata.*|host(name)?|tags?|stream|logtag|logger.*|level|severity|pid|program|path|type|thread.*|agent|ecs.*|_(score|index|type|version|seq_no|primary_term))$",
     re.I,
 )
 """Fields that shippers add about themselves; left out of a contract when they say the same in every line."""
+
+_OF_WHAT = ("id", "name", "type", "kind", "version", "value", "code", "count", "key")
+"""Keys that say nothing without the one above: `user.id` is called `user_id`."""
 
 _TIME_NAMES = ("event_time", "@timestamp", "timestamp", "time", "ts", "at", "date", "created_at", "occurred_at")
 _ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|request|prediction|impression)(_|$)|insertid", re.I)
@@ -163,8 +166,8 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _name(path: Path, taken: set[str]) -> str:
-    """A valid name, unique whatever its case, made of the last keys of the path that make it so."""
-    for depth in range(1, len(path) + 1):
+    """A valid name, unique whatever its case, made of the last keys of the path that make it so, and tell what it is of."""
+    for depth in range(2 if len(path) > 1 and path[-1].lower() in _OF_WHAT else 1, len(path) + 1):
         name = re.sub(r"\W+", "_", "_".join(path[-depth:]), flags=re.ASCII).strip("_").lower() or "field"
         name = f"f_{name}" if name[0].isdigit() or name in ("true", "false", "null") else name  # to YAML no words
         if name not in taken:

@@ -159,6 +159,32 @@ def test_init_says_what_else_it_might_have_taken(tmp_path, monkeypatch):
     assert "clicks/old does not look like json: files of another format are a source of their own" in result.output
 
 
+def test_init_tells_of_a_log_of_several_kinds_and_names_fields_by_what_they_are_of(tmp_path, monkeypatch):
+    def nested(clicks):
+        records = joined(clicks, "time", iso)
+        for n, record in enumerate(records):
+            record["user"] = {"id": f"u{n % 9}", "country": "DE"}
+            if clicks:
+                record["kind"] = ("click", "buy")[n % 2]
+        return lines(records)
+
+    result = guess(tmp_path, monkeypatch, nested)
+    assert result.exit_code == 0, result.output
+    assert (
+        "  kind has 2 values in the sample: as it is, each counts. Choose with `where`, or make a label"
+        in result.output
+    )
+    config = (tmp_path / "retrolabel.yaml").read_text()
+    assert "split: {by: user_id," in config
+    (tmp_path / "retrolabel.yaml").write_text(config.replace("value: any", "value: count(*) FILTER (kind = 'buy') > 0"))
+    complete = {"click": START + datetime.timedelta(days=1)}
+    built = build_day(check_project("retrolabel.yaml"), START.date(), complete, choose_runner([])).manifest
+    labels = [split["labels"]["click"]["values"] for split in built.splits.values()]
+    assert (
+        sum(values.get("true", 0) for values in labels) == sum(values.get("false", 0) for values in labels) == ROWS / 2
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
