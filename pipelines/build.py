@@ -18,7 +18,7 @@ from retrolabel.transforms.label import LabelByOtherKey, LabelExamples
 from retrolabel.transforms.metrics import CountMetrics
 from retrolabel.transforms.monitor import RANKED, MeasureRanking
 from retrolabel.transforms.parse import REJECTS, TALLIES, ParseBlocks
-from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input
+from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan, Input
 from retrolabel.transforms.read import ReadBlocks
 from retrolabel.transforms.unique import UniqueOutcomes
 from retrolabel.transforms.write import WriteParts, WriteRejects
@@ -39,12 +39,14 @@ class BuildDataset(beam.PTransform):
         parsed = blocks | "Parse" >> ParseBlocks(plan)
         tallies = [parsed[TALLIES]]
         rows: PCollection[Partition] = parsed.rows
+        rivals: PCollection[Partition] = parsed[RIVALS]
         streams: list[PCollection[Partition]] = []
         # What people decided about their data is asked before anything is made of it.
         if plan.consent:
             of_people, rows = _parted(rows, "Consent", (PREDICTIONS, CONSENT))
-            consented = of_people | "KeepConsented" >> KeepConsented(plan, plan.consent)
+            consented = (of_people, rivals) | "KeepConsented" >> KeepConsented(plan, plan.consent)
             streams.append(consented.consented)
+            rivals = consented[RIVALS]
             tallies.append(consented[TALLIES])
         # Logs are delivered at least once: an event is its id, wherever its key would send it.
         if plan.ids:
@@ -53,10 +55,11 @@ class BuildDataset(beam.PTransform):
             streams.append(once.unique)
             tallies.append(once[TALLIES])
         streams.append(rows)
-        # Outcomes that join by another key than the predictions' own are attributed there first; their labels join by the own key.
+        # Outcomes that join by another key than the predictions' own are attributed there first, unless they count for a prediction
+        # of another day; their labels join by the own key.
         partial = []
         for key in sorted({rule.prediction_key for rule in plan.attributions(direct=False)}):
-            found = tuple(streams) | f"LabelBy_{'_'.join(key)}" >> LabelByOtherKey(plan, key)
+            found = (*streams, rivals) | f"LabelBy_{'_'.join(key)}" >> LabelByOtherKey(plan, key)
             partial.append(found.labels)
             tallies.append(found[TALLIES])
         # No outcome yet is no negative: a label needs to know how far the outcome logs reach.

@@ -93,12 +93,12 @@ def _store_problems(source: Source) -> Iterator[tuple[str, str]]:
 
 def _check_files(project: Project, date: datetime.date) -> None:
     """Checks that each source has files for a day."""
-    from retrolabel.pipelines.planning import dates_of, list_inputs
+    from retrolabel.pipelines.planning import inputs_of_day
 
     problems = []
-    for name, dates in dates_of(project, date).items():
+    for name in project.sources:
         try:
-            list(list_inputs(project, name, dates))
+            list(inputs_of_day(project, name, date))
         except InputError as error:
             problems.append(project.problem((*project.keys(name), "path"), str(error)))
     if problems:

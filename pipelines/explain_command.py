@@ -46,7 +46,7 @@ def explain(project: Project) -> list[str]:
     for name in project.sources:
         source, contract = project.source(name), project.logged[name]
         consent = config.consent.field if config.consent and name == PREDICTIONS else None
-        lines += ["", f"-- Inside a block of {name}: what becomes of each parsed line (0 kept, 1 filtered, 2 out of range, 3 without consent).",
+        lines += ["", f"-- Inside a block of {name}: what becomes of each parsed line (0 kept, 1 filtered, 2 out of range, 3 without consent, 4 near the range).",
                   "-- The range here is 2026-11-20 in UTC; a build fills in its own.",
                   _table("block", contract), _terminated(Selection(source.where, source.time, *_EXAMPLE_DAY, consent).sql)]  # fmt: skip
     predictions = project.contracts[PREDICTIONS]
@@ -64,7 +64,8 @@ def explain(project: Project) -> list[str]:
         windows = [sql for window in statements.windows for sql in (window.match, window.labels, window.keep)]
         columns = [f"{quoted(key)} {_SQL_TYPES[predictions.field(key).arrow_type]}" for key in keys]
         lines += ["", f"-- Inside a shard: outcomes {name} in the windows of predictions, and the labels of those that have any.",
-                  f"CREATE OR REPLACE TABLE prediction ({ROW} BIGINT, __prediction_time TIMESTAMPTZ, {', '.join(columns)});",
+                  *(f"CREATE OR REPLACE TABLE {table} ({ROW} BIGINT, __prediction_time TIMESTAMPTZ, {', '.join(columns)});"
+                    for table in ("prediction", "rival")),
                   _table("outcome", project.contracts[name]),
                   *map(_terminated, (*statements.prepare, statements.counts, *windows, statements.attributed))]  # fmt: skip
     return lines

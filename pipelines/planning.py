@@ -81,8 +81,8 @@ def plan_build(
     config, used = project.config, list(project.config.outcomes)
     begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
     ranges = ranges_of(config, date)
-    times, dates = times_of(project, date), dates_of(project, date)
-    listed = {name: tuple(list_inputs(project, name, dates[name], times[name])) for name in dates}
+    dates = dates_of(project, date)
+    listed = {name: tuple(inputs_of_day(project, name, date)) for name in dates}
     parted = {name: without_copies(files) for name, files in listed.items()}
     inputs = tuple(file for files, _ in parted.values() for file in files)
     declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in complete_until.items()}
@@ -101,7 +101,11 @@ def plan_build(
         **({"key": key.id} if key else {}),
     }  # fmt: skip
     attributions = tuple(attribution_of(project, name) for name in used)
-    sources = {name: source_plan(project, name, *ranges[name]) for name in project.sources}
+    around = around_of(config, date)
+    sources = {
+        name: source_plan(project, name, *ranges[name], around if name == PREDICTIONS else None)
+        for name in project.sources
+    }
     return BuildPlan(
         dataset=config.dataset,
         root=root,
@@ -143,8 +147,27 @@ def ranges_of(config: Config, date: datetime.date) -> dict[str, tuple[int, int]]
         windows = [_micros(label.window) for label in config.labels.values() if label.outcome == name]
         ranges[name] = (begin, end + max(windows, default=0))
     if log := consent_log(config):  # a decision holds until the next one, however old it is
-        ranges[CONSENT] = (ALWAYS, end + longest_window(config) if log.time else end)
+        last = max(end, *(around_of(config, date) or (begin, end)))
+        ranges[CONSENT] = (ALWAYS, last + longest_window(config) if log.time else end)
     return ranges
+
+
+def around_of(config: Config, date: datetime.date) -> tuple[int, int] | None:
+    """From when to when predictions of other days may be those that the day's outcomes count for, in microseconds of UTC.
+
+    An outcome in the window of the day's last predictions may come after one of the next day, and counts for that one alone under
+    `attribution: last`; one in the first predictions' windows may count for one of the day before under `first`.
+    """
+    windows = {"all": 0, "last": 0, "first": 0}
+    for label in config.labels.values():
+        outcome = config.outcomes[label.outcome]
+        if (outcome.prediction_key or outcome.key) != config.predictions.key:
+            attribution = label.attribution or outcome.attribution
+            windows[attribution] = max(windows[attribution], _micros(label.window))
+    if not windows["last"] and not windows["first"]:
+        return None
+    begin, end = day_bounds(date, zoneinfo.ZoneInfo(config.timezone))
+    return begin - windows["first"], end + windows["last"]
 
 
 def longest_window(config: Config) -> int:
@@ -161,9 +184,11 @@ def dates_of(project: Project, date: datetime.date) -> dict[str, list[datetime.d
 
 
 def times_of(project: Project, date: datetime.date) -> dict[str, tuple[int, int]]:
-    """From when to when events are looked for in each source: its range, and the `lookaround` at both ends."""
+    """From when to when events are looked for in each source: its range, or what is around it, and the `lookaround` at both ends."""
     times = {}
-    for name, (begin, end) in ranges_of(project.config, date).items():
+    ranges = ranges_of(project.config, date)
+    ranges[PREDICTIONS] = around_of(project.config, date) or ranges[PREDICTIONS]
+    for name, (begin, end) in ranges.items():
         around = _micros(project.source(name).lookaround)
         if name == CONSENT:
             begin = _first_decision(project.config, date)
@@ -270,7 +295,7 @@ def reader_of(project: Project, name: str) -> LineReader:
     return LineReader(name, layout, project.logged[name], source.timezone, keep, unwrap)
 
 
-def source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan:
+def source_plan(project: Project, name: str, begin: int, end: int, around: tuple[int, int] | None = None) -> SourcePlan:
     """How the blocks of a source are read, for events from a moment up to another, in microseconds of UTC."""
     source, reader = project.source(name), reader_of(project, name)
     first, consent = source.key, None
@@ -279,7 +304,7 @@ def source_plan(project: Project, name: str, begin: int, end: int) -> SourcePlan
     elif name == PREDICTIONS and project.config.consent:
         consent, rule = project.config.consent.field, consent_rule(project.config)
         first = rule.prediction_key if rule else first
-    return SourcePlan(reader, Selection(source.where, source.time, begin, end, consent), first,
+    return SourcePlan(reader, Selection(source.where, source.time, begin, end, consent, around), first,
                       project.place(*project.keys(name), "where"))  # fmt: skip
 
 
@@ -418,6 +443,20 @@ def _known_beforehand(
 # The files of a day
 
 
+def inputs_of_day(project: Project, name: str, date: datetime.date) -> Iterator[Input]:
+    """The files of a source that a day's build reads, each once, in the order of their names; of a log store the slices.
+
+    Raises:
+        InputError: there are none, or none but those of other days' predictions.
+    """
+    times = times_of(project, date)[name]
+    if name == PREDICTIONS and around_of(project.config, date) and not queries_of(project, name, [date]):
+        around = _micros(project.source(name).lookaround)
+        begin, end = ranges_of(project.config, date)[name]
+        _match(project, name, days_between(begin - around, end + around, project.config.timezone))
+    yield from list_inputs(project, name, dates_of(project, date)[name], times)
+
+
 def list_inputs(
     project: Project, name: str, dates: Sequence[datetime.date], times: tuple[int, int] | None = None
 ) -> Iterator[Input]:
@@ -432,14 +471,21 @@ def list_inputs(
     Raises:
         InputError: there are none.
     """
-    source = project.source(name)
     if queries := queries_of(project, name, dates):
         zone = zoneinfo.ZoneInfo(project.config.timezone)
         yield from slices_of(
             name, queries, *(times or (day_bounds(min(dates), zone)[0], day_bounds(max(dates), zone)[1]))
         )
         return
-    patterns = [project.resolve(pattern) for pattern in expand(source.path, dates)]
+    found = _match(project, name, dates)
+    whole = not reader_of(project, name).splittable
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        yield from pool.map(lambda path: _input(name, found[path], project.directory, whole), sorted(found))
+
+
+def _match(project: Project, name: str, dates: Sequence[datetime.date]) -> dict[str, FileMetadata]:
+    """The files of a source for some days, by their paths."""
+    patterns = [project.resolve(pattern) for pattern in expand(project.source(name).path, dates)]
     found = {}
     try:
         for pattern in patterns:  # one by one: each may be of another file system
@@ -450,9 +496,7 @@ def list_inputs(
     if not found:
         looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in patterns[:5])
         raise InputError(f"{name}: no file matches\n  {looked}")
-    whole = not reader_of(project, name).splittable
-    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-        yield from pool.map(lambda path: _input(name, found[path], project.directory, whole), sorted(found))
+    return found
 
 
 def queries_of(project: Project, name: str, dates: Sequence[datetime.date]) -> list[Query]:

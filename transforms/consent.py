@@ -14,7 +14,7 @@ from retrolabel.transforms.kernels.arrange import arrange
 from retrolabel.transforms.kernels.consent import ConsentRule, consented, decisions_of
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
-from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
+from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan
 
 
 @dataclasses.dataclass(eq=False)
@@ -24,15 +24,18 @@ class KeepConsented(beam.PTransform):
     plan: BuildPlan
     rule: ConsentRule
 
-    def expand(self, rows: beam.PCollection[Partition]) -> Any:
-        """From partitions of predictions and decisions, by person. Main output: partitions of predictions; `tallies`: encoded counts."""
+    def expand(self, streams: Any) -> Any:
+        """From PCollections of partitions of predictions, rivals and decisions, by person.
+
+        Main output: partitions of predictions; `RIVALS`: of rivals; `tallies`: encoded counts.
+        """
         return (
-            rows
+            streams
             | "ExchangeByPerson" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "AsOf"
             >> beam.ParDo(ParallelDo(_KeepConsented(self.plan, self.rule)))
-            .with_output_types(Partition, **{TALLIES: bytes})
-            .with_outputs(TALLIES, main="consented")
+            .with_output_types(Partition, **{RIVALS: Partition, TALLIES: bytes})
+            .with_outputs(RIVALS, TALLIES, main="consented")
         )
 
 
@@ -57,6 +60,10 @@ class _KeepConsented:
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(one)) for one in (dropped, decided)]
         if kept.num_rows:
             results.append(Partition(PREDICTIONS, arrange(kept, self.plan.examples.key)))
+        if RIVALS in streams:
+            allowed = consented(streams[RIVALS], decisions, self.rule).kept
+            rivals = arrange(streams[RIVALS].filter(pa.array(allowed)), self.plan.examples.key)
+            results.append(beam.pvalue.TaggedOutput(RIVALS, Partition(RIVALS, rivals)))
         return iter(results)
 
     def _none_of(self, source: str) -> pa.Table:

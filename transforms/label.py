@@ -17,7 +17,7 @@ from retrolabel.transforms.kernels.examples import make_examples
 from retrolabel.transforms.monitor import RANKED, measure_shard
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
-from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
+from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan
 from retrolabel.transforms.progress import progress
 
 PARTIAL = "labels of "
@@ -101,7 +101,7 @@ class _LabelShard:
         for rule in self.plan.attributions(direct=True):
             outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
             if outcomes is not None:
-                labels.extend(attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels)
+                labels.extend(attribute_outcomes(narrow, narrow.slice(0, 0), outcomes, rule, self.plan, tallies).labels)
         for stream, partial in streams.items():
             if stream.startswith(PARTIAL):
                 labels.append(_with_rows(partial, narrow, self.plan.examples.key))
@@ -149,10 +149,15 @@ def unique_outcomes(
 
 
 def attribute_outcomes(
-    predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, plan: BuildPlan, tallies: list[tally.Tally]
+    predictions: pa.Table,
+    rivals: pa.Table,
+    outcomes: pa.Table,
+    rule: AttributionRule,
+    plan: BuildPlan,
+    tallies: list[tally.Tally],
 ) -> Attributed:
     """Matches outcomes with predictions, and counts what became of them."""
-    found = attribute(predictions, outcomes.drop_columns([HASH]), rule, plan.examples.key)
+    found = attribute(predictions, rivals, outcomes.drop_columns([HASH]), rule, plan.examples.key)
     tallies.append(tally.SourceTally(rule.outcome, unique=outcomes.num_rows, attributed=found.attributed,
                                      unattributed=found.unattributed, orphan=found.orphan))  # fmt: skip
     return found
@@ -178,7 +183,8 @@ def _with_rows(partial: pa.Table, predictions: pa.Table, key: tuple[str, ...]) -
 class LabelByOtherKey(beam.PTransform):
     """Attributes outcomes that join by another key than the predictions' own; gives labels arranged by the latter.
 
-    The predictions are made unique first, as narrow rows, so that an outcome is never counted for a second delivery.
+    The predictions are made unique first, as narrow rows, so that an outcome is never counted for a second delivery. Those of the days
+    around come along as rivals: under `last` and `first`, an outcome that counts for one of them counts for none of the day's.
     """
 
     plan: BuildPlan
@@ -186,7 +192,7 @@ class LabelByOtherKey(beam.PTransform):
     """The predictions' fields by which these outcomes join."""
 
     def expand(self, streams: Any) -> Any:
-        """From PCollections of partitions. Main output: partitions of labels; `tallies`: encoded counts."""
+        """From PCollections of partitions, rivals among them. Main output: partitions of labels; `tallies`: encoded counts."""
         sources = [rule.outcome for rule in self.plan.examples.attributions if rule.prediction_key == self.key]
         predictions = [
             partitions
@@ -217,30 +223,33 @@ class LabelByOtherKey(beam.PTransform):
 
 @dataclasses.dataclass(frozen=True)
 class _NarrowPartition:
-    """Keeps the columns that decide which prediction is first, and by which others it is found."""
+    """Predictions and rivals, without the columns that attribution does not need."""
 
     plan: BuildPlan
 
     def __call__(self, partition: Partition) -> Iterator[Partition]:
-        if partition.stream != PREDICTIONS:
-            return
-        keys = {name for rule in self.plan.examples.attributions for name in rule.prediction_key}
-        wanted = dict.fromkeys([*self.plan.examples.key, self.plan.examples.time, *sorted(keys), HASH])
-        yield Partition(PREDICTIONS, partition.table.select(list(wanted)))
+        if partition.stream in (PREDICTIONS, RIVALS):
+            yield Partition(partition.stream, self.plan.narrow(partition.table))
 
 
 @dataclasses.dataclass(frozen=True)
 class _KeepFirstPrediction:
-    """One narrow row of each prediction, arranged by the other key."""
+    """One narrow row of each prediction, arranged by the other key. A rival that is one of the day's own, delivered again, is none."""
 
     plan: BuildPlan
     key: tuple[str, ...]
 
     def __call__(self, shard: tuple[int, Iterable[bytes]]) -> list[Partition]:
-        table = restore(shard[1])[PREDICTIONS]
+        unique = {stream: self._first(table) for stream, table in restore(shard[1]).items()}
+        if len(unique) == 2:
+            own = list(self.plan.examples.key)
+            unique[RIVALS] = unique[RIVALS].join(unique[PREDICTIONS].select(own), own, join_type="left anti")
+        return [Partition(stream, arrange(table, self.key)) for stream, table in unique.items()]
+
+    def _first(self, table: pa.Table) -> pa.Table:
         order = [name for name in self.plan.prediction_order if name in table.column_names]
-        first = first_rows(table, self.plan.examples.key, order)
-        return [Partition(PREDICTIONS, arrange(table.take(pa.array(first.rows)), self.key))]
+        rows = first_rows(table, self.plan.examples.key, order).rows
+        return table.take(pa.array(rows)).drop_columns([HASH])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,8 +274,11 @@ class _AttributeShard:
             if predictions is None:
                 tallies.append(tally.SourceTally(rule.outcome, unique=outcomes.num_rows, orphan=outcomes.num_rows))
                 continue
-            narrow = _narrow(predictions, dict.fromkeys([*own, *self.key]), self.plan.examples.time)
-            for window, labels in enumerate(attribute_outcomes(narrow, outcomes, rule, self.plan, tallies).labels):
+            keys, time = dict.fromkeys([*own, *self.key]), self.plan.examples.time
+            narrow = _narrow(predictions, keys, time)
+            rivals = _narrow(streams.get(RIVALS, predictions.slice(0, 0)), keys, time)
+            found = attribute_outcomes(narrow, rivals, outcomes, rule, self.plan, tallies)
+            for window, labels in enumerate(found.labels):
                 keyed = labels.drop_columns([ROW])
                 for name in own:
                     keyed = keyed.append_column(name, pc.take(predictions.column(name), labels.column(ROW)))

@@ -19,7 +19,7 @@ from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.protect import protect
 from retrolabel.transforms.kernels.select import select
 from retrolabel.transforms.parallel import ParallelDo
-from retrolabel.transforms.plan import BuildPlan, SourcePlan
+from retrolabel.transforms.plan import RIVALS, BuildPlan, SourcePlan
 from retrolabel.transforms.progress import progress
 
 REJECTS, TALLIES = "rejects", "tallies"
@@ -32,10 +32,10 @@ class ParseBlocks(beam.PTransform):
     plan: BuildPlan
 
     def expand(self, blocks: beam.PCollection[Block]) -> Any:
-        """Main output: partitions of rows; `rejects`: partitions of rejected lines; `tallies`: encoded counts."""
+        """Main output: partitions of rows; `RIVALS`: narrow ones of predictions; `rejects`: of rejected lines; `tallies`: encoded counts."""
         return blocks | "ParseBlocks" >> beam.ParDo(ParallelDo(_ParseBlock(self.plan))).with_output_types(
-            Partition, **{REJECTS: Partition, TALLIES: bytes}
-        ).with_outputs(REJECTS, TALLIES, main="rows")
+            Partition, **{RIVALS: Partition, REJECTS: Partition, TALLIES: bytes}
+        ).with_outputs(RIVALS, REJECTS, TALLIES, main="rows")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _ParseBlock:
         except ConfigError as error:
             raise ConfigError(f"{source.place}: {error}") from None
         known = _without_forgotten(selected.kept, source)
-        kept = protect(known, source.reader.contract, self.plan.key.read() if self.plan.key else b"")
+        kept = self._protected(known, source)
         if self.plan.consent and block.source == CONSENT:
             kept = decisions_of(kept, self.plan.consent)
         counted = count_block(block, parsed.lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,
@@ -61,10 +61,16 @@ class _ParseBlock:
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted))]
         if kept.num_rows:
             results.append(Partition(block.source, arrange(kept, source.hash_by)))
+        if selected.around.num_rows:
+            rivals = self.plan.narrow(self._protected(_without_forgotten(selected.around, source), source))
+            results.append(beam.pvalue.TaggedOutput(RIVALS, Partition(RIVALS, arrange(rivals, source.hash_by))))
         if parsed.rejects.num_rows:
             rejects = arrange(parsed.rejects, ("path", "offset"))
             results.append(beam.pvalue.TaggedOutput(REJECTS, Partition(REJECTS, rejects)))
         return iter(results)
+
+    def _protected(self, rows: pa.Table, source: SourcePlan) -> pa.Table:
+        return protect(rows, source.reader.contract, self.plan.key.read() if self.plan.key else b"")
 
 
 def _without_forgotten(table: pa.Table, source: SourcePlan) -> pa.Table:

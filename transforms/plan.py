@@ -5,9 +5,12 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from retrolabel.schemas.manifest import InputFile
 from retrolabel.transforms.apis.interface import Query
 from retrolabel.transforms.kernels.anonymity import AnonymityRule
+from retrolabel.transforms.kernels.arrange import HASH
 from retrolabel.transforms.kernels.attribution import AttributionRule
 from retrolabel.transforms.kernels.consent import ConsentRule
 from retrolabel.transforms.kernels.examples import ExampleRule
@@ -19,6 +22,9 @@ from retrolabel.transforms.keys import KeyPlace
 
 PREDICTIONS = "predictions"
 """The name of the source of predictions, beside the names of the outcomes."""
+
+RIVALS = "predictions of other days"
+"""The name of the stream of those that outcomes may count for instead of the day's own."""
 
 
 class Fingerprint(NamedTuple):
@@ -142,3 +148,10 @@ class BuildPlan:
         return tuple(
             rule for rule in self.examples.attributions if (rule.prediction_key == self.examples.key) == direct
         )
+
+    def narrow(self, predictions: pa.Table) -> pa.Table:
+        """The columns that decide which prediction is first, whose it is, and by which keys outcomes find it."""
+        joined = {name for rule in self.examples.attributions for name in rule.prediction_key}
+        person = self.consent.prediction_key if self.consent else ()
+        wanted = {*self.examples.key, self.examples.time, *joined, *person, HASH}
+        return predictions.select([name for name in predictions.column_names if name in wanted])

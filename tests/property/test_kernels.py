@@ -109,18 +109,20 @@ EVENTS = st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 20)), max_siz
 @pytest.mark.parametrize("touch", ["all", "last", "first"])
 @given(
     predictions=EVENTS,
+    others=EVENTS,
     outcomes=EVENTS,
     after=st.integers(0, 3),
     window=st.integers(4, 9),
     at_a_time=st.sampled_from([3, 4_000_000]),
 )
-def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after, window, at_a_time):
-    served = pa.table({
-        ROW: pa.array(range(len(predictions)), pa.int64()),
-        "__prediction_time": pa.array([time for _, time in predictions], pa.int64()).cast(pa.timestamp("us", "UTC")),
-        "k": pa.array([key for key, _ in predictions], pa.string()),
-        "id": pa.array([f"{number:03d}" for number in range(len(predictions))], pa.string()),
-    })  # fmt: skip
+def test_outcomes_count_in_half_open_windows(touch, predictions, others, outcomes, after, window, at_a_time):
+    rivals = [event for event in others if event not in predictions]  # of other days, so of other moments
+    served, rival = (pa.table({
+        ROW: pa.array(range(len(events)), pa.int64()),
+        "__prediction_time": pa.array([time for _, time in events], pa.int64()).cast(pa.timestamp("us", "UTC")),
+        "k": pa.array([key for key, _ in events], pa.string()),
+        "id": pa.array([f"{number:03d}" for number in range(len(events))], pa.string()),
+    }) for events in (predictions, rivals))  # fmt: skip
     happened = pa.table({
         "k": pa.array([key for key, _ in outcomes], pa.string()),
         "t": pa.array([time for _, time in outcomes], pa.int64()).cast(pa.timestamp("us", "UTC")),
@@ -129,17 +131,19 @@ def test_outcomes_count_in_half_open_windows(touch, predictions, outcomes, after
     rule = AttributionRule("o", ("k",), ("k",), "t", ("k", "t"), (label,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attribution, "PAIRS", at_a_time)
-        found = attribute(served, happened, rule, ("id",))
+        found = attribute(served, rival, happened, rule, ("id",))
     expected = dict.fromkeys(range(len(predictions)), 0)
     attributed = orphan = 0
     for key, time in outcomes:
         fits = [
-            row for row, (own, start) in enumerate(predictions) if own == key and start + after <= time < start + window
+            row
+            for row, (own, start) in enumerate([*predictions, *rivals])
+            if own == key and start + after <= time < start + window
         ]
-        if touch == "last":
-            fits = sorted(fits, key=lambda row: (-predictions[row][1], row))[:1]
-        if touch == "first":
-            fits = sorted(fits, key=lambda row: (predictions[row][1], row))[:1]
+        if touch != "all":
+            sign = -1 if touch == "last" else 1
+            fits = sorted(fits, key=lambda row: (sign * [*predictions, *rivals][row][1], row))[:1]
+        fits = [row for row in fits if row < len(predictions)]
         for row in fits:
             expected[row] += 1
         attributed += bool(fits)

@@ -209,7 +209,8 @@ def expected_examples(logs: Logs) -> dict[str, dict]:
         "click": max(event["event_time"] for event in logs.clicks),
         "purchase": max(event["at"] for event in logs.purchases),
     }
-    by_touch = {touch: _touched(predictions, purchases, touch) for touch in ("last", "first", "all")}
+    rivals = _unique_rivals(logs, {event["prediction_id"] for event in predictions})
+    by_touch = {touch: _touched([*predictions, *rivals], purchases, touch) for touch in ("last", "first", "all")}
     examples = {}
     for event in predictions:
         start = event["event_time"]
@@ -284,8 +285,18 @@ def _fates(
 
 
 def _unique_predictions(logs: Logs) -> list[dict]:
+    return _first_predictions([event for event in logs.predictions if DAY <= event["event_time"] < DAY + 24 * HOUR])
+
+
+def _unique_rivals(logs: Logs, own: set[str]) -> list[dict]:
+    """Predictions of the days around, which purchases count for instead when they are the last or the first."""
+    other = [event for event in logs.predictions if not DAY <= event["event_time"] < DAY + 24 * HOUR]
+    return _first_predictions([event for event in other if event["prediction_id"] not in own])
+
+
+def _first_predictions(events: list[dict]) -> list[dict]:
     return _first_of_each(
-        [event for event in logs.predictions if DAY <= event["event_time"] < DAY + 24 * HOUR],
+        events,
         key=lambda event: event["prediction_id"],
         order=lambda event: (event["event_time"], _sortable(event["item"]), _sortable(event["prediction_id"]), _sortable(event["user_id"]),
                              _sortable(event["category"]), _sortable(event["price"])),

@@ -90,7 +90,7 @@ class AttributionSql:
 
 
 def attribution_sql(rule: AttributionRule, tie_break: Sequence[str]) -> AttributionSql:
-    """The statements over `prediction` (`ROW`, `__prediction_time`, the keys) and `outcome` (the outcome's fields).
+    """The statements over `prediction` (`ROW`, `__prediction_time`, the keys), `rival` (the same) and `outcome` (the outcome's fields).
 
     Args:
         rule: of the kind of outcome.
@@ -149,19 +149,26 @@ def _matched(rule: AttributionRule, after: int, window: int, attribution: Attrib
     first_of_ties = (
         f"arg_min({ROW}, struct_pack({', '.join(f'k{n} := {quoted(name)}' for n, name in enumerate(tie_break))}))"
     )
-    moments = f"(SELECT {keys}, __prediction_time, epoch_us(__prediction_time) AS us, {first_of_ties} AS {ROW} FROM prediction GROUP BY ALL)"
+    moment = f"{keys}, __prediction_time, epoch_us(__prediction_time) AS us"
+    moments = (
+        f"(SELECT {moment}, {first_of_ties} AS {ROW} FROM prediction GROUP BY ALL\n"
+        f"UNION ALL SELECT DISTINCT {moment}, NULL FROM rival)"
+    )
     if attribution == "last":
         nearest, within = f"o.__outcome_us - {after} >= p.us", f"o.__outcome_us < p.us + {window}"
     else:
         nearest, within = f"o.__outcome_us - {window} < p.us", f"o.__outcome_us >= p.us + {after}"
-    return f"{chosen}FROM ordered o ASOF JOIN {moments} p ON {same} AND {nearest}\nWHERE {within}"
+    return f"{chosen}FROM ordered o ASOF JOIN {moments} p ON {same} AND {nearest}\nWHERE {within} AND {ROW} IS NOT NULL"
 
 
-def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, tie_break: Sequence[str]) -> Attributed:
+def attribute(
+    predictions: pa.Table, rivals: pa.Table, outcomes: pa.Table, rule: AttributionRule, tie_break: Sequence[str]
+) -> Attributed:
     """Finds the outcomes in the windows of predictions, and computes the labels of those that have any.
 
     Args:
         predictions: one row of each, with `ROW`, `__prediction_time` and the key fields.
+        rivals: predictions of other moments, alike, for which an outcome may count instead under `first` and `last`.
         outcomes: one row of each, with the outcome's fields.
         rule: how they are matched.
         tie_break: see `attribution_sql`.
@@ -174,6 +181,7 @@ def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, 
     engine.register("outcome", outcomes)
     try:
         engine.register("prediction", predictions)
+        engine.register("rival", rivals)
         for statement in statements.prepare:
             engine.execute(statement)
         ((total, known, pairs),) = engine.execute(statements.counts).fetchall()
@@ -188,8 +196,8 @@ def attribute(predictions: pa.Table, outcomes: pa.Table, rule: AttributionRule, 
             f"labels {names}: the value fails on the log: {type(error).__name__}; guard it, for example with TRY_CAST"
         ) from None
     finally:
-        engine.unregister("prediction")
-        engine.unregister("outcome")
+        for table in ("prediction", "rival", "outcome"):
+            engine.unregister(table)
         for table in ("matched", "in_window", "ordered"):
             engine.execute(f"DROP TABLE IF EXISTS {table}")
     return Attributed(labels, attributed, known - attributed, total - known)
