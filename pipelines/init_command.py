@@ -19,15 +19,21 @@ from retrolabel.schemas.contract import Contract
 from retrolabel.schemas.errors import ConfigError, InputError, printable
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.formats import FORMATS, find_format
-from retrolabel.transforms.kernels.infer import (
-    EPOCH_NAME,
-    Guess,
+from retrolabel.transforms.kernels.find_keys import (
     Join,
-    Sampled,
-    contract_text,
+    count_repeats,
+    declared,
     find_group,
     find_id,
     find_joins,
+    key_rows,
+    kind_of_key,
+)
+from retrolabel.transforms.kernels.infer import (
+    EPOCH_NAME,
+    Guess,
+    Sampled,
+    contract_text,
     find_wrapped,
     infer_fields,
     path_text,
@@ -54,6 +60,9 @@ ENOUGH = 20
 """Joined pairs in the sample from which their delays are believed."""
 
 USUAL_REJECTED = Source.model_fields["max_rejected"].default
+
+USUAL_REPEATED = 0.01
+"""The share of predictions that may repeat a key with other contents before it is told."""
 
 MOST_KINDS = 50
 """Of events in one log; a field with more values tells something else."""
@@ -90,6 +99,8 @@ class SourceGuess:
     """Sampled files that do not look like the format."""
     other_times: Sequence[str] = ()
     """Other fields that could be the event time, the likeliest first."""
+    repeated: int = 0
+    """Sampled predictions whose key an earlier one has, with other contents."""
     other_joins: Sequence[Join] = ()
     """Other keys by which outcomes find predictions."""
 
@@ -142,6 +153,7 @@ def command(
     happened = [look_at(name, patterns) for name, patterns in named.items()]
     for outcome in happened:
         _join(served, outcome)
+    _declare_alike(served, happened)
     written = _files(served, happened, dataset, directory, config_name)
     there = [path for path in written if os.path.exists(path)]
     if there and not force:
@@ -223,7 +235,7 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
 
 def _without_time(name: str, best: str, sampled: Sampled) -> str:
     """What to say where no field is a time."""
-    called = [guess.field.name for guess in sampled.guesses if EPOCH_NAME.search(guess.field.path[-1])]
+    called = [guess.field.name for guess in sampled.guesses if EPOCH_NAME.search(guess.field.name)]
     shown = ", ".join(guess.field.name for guess in sampled.guesses[:12]) or "none"
     if called:
         hint = f"{', '.join(map(repr, called[:5]))} may be meant as one, but cannot be read: let it be logged so"
@@ -272,28 +284,47 @@ def _default_name(pattern: str) -> str:
 def _join(served: SourceGuess, outcome: SourceGuess) -> None:
     """Finds the key, the id and the window of an outcome."""
     joins = find_joins(served.sampled, outcome.sampled)
-    if not joins:
+    if not joins or not joins[0].sure:
+        nearest = f" (nearest: {_equal(joins[0])}, {joins[0].common} in common)" if joins else ""
         raise InputError(
-            f"{outcome.name}: no field of its sample shares a value with the predictions'; do the logs cover the same days?"
+            f"{outcome.name}: no field of its sample shares enough values with the predictions' to be a key{nearest}; do the logs "
+            f"cover the same days, and does the application log with each outcome which prediction it is of?"
         )
     best = joins[0]
     outcome.join, outcome.key = best, best.key
-    outcome.other_joins = [join for join in joins[1:] if join.found > 0.2 and join.unique > 0.5][:3]
+    outcome.other_joins = [join for join in joins[1:] if join.sure and join.found > 0.2 and join.unique > 0.5][:3]
     outcome.id = find_id(outcome.sampled, best.key)
     if not served.key:
         served.key = best.prediction_key if best.unique > 0.9 else _unique_key(served.sampled) or best.prediction_key
-    times = dict(zip(zip(*(served.sampled.values(name) for name in best.prediction_key), strict=True), served.sampled.values(served.time),
-                     strict=True))  # fmt: skip
+        served.repeated = count_repeats(served.sampled, served.key)
+    made = zip(key_rows(served.sampled, best.prediction_key), served.sampled.values(served.time), strict=True)
+    times = dict(reversed(list(made)))  # of equal keys the first
     delays = sorted(
         (moment - times[row]) / 1e6
-        for row, moment in zip(zip(*(outcome.sampled.values(name) for name in best.key), strict=True), outcome.sampled.values(outcome.time),
-                               strict=True)
+        for row, moment in zip(key_rows(outcome.sampled, best.key), outcome.sampled.values(outcome.time), strict=True)
         if row in times and moment is not None and times[row] is not None and moment >= times[row]
-    )  # fmt: skip
+    )
     if len(delays) >= ENOUGH:
         late = delays[min(len(delays) - 1, int(0.99 * len(delays)))]
         outcome.window = next((word for word, seconds in _WINDOWS if late < seconds), "7d")
         outcome.evidence = f"99 % of {len(delays):,} joined pairs come within {datetime.timedelta(seconds=round(late))}"
+
+
+def _declare_alike(served: SourceGuess, happened: Sequence[SourceGuess]) -> None:
+    """Declares keys that are numbers in one log and texts in another as the same in both."""
+    joined: dict[str, list[tuple[SourceGuess, str]]] = collections.defaultdict(list)
+    for outcome in happened:
+        for name, other in zip(outcome.key, outcome.join.prediction_key if outcome.join else (), strict=True):
+            joined[other].append((outcome, name))
+    for other, fields in joined.items():
+        sides = [(served, other), *fields]
+        kind = kind_of_key([(source.sampled, name) for source, name in sides])
+        for source, name in sides:
+            source.sampled = declared(source.sampled, [name], kind)
+
+
+def _equal(join: Join) -> str:
+    return f"{_names(join.key)} = {_names(join.prediction_key)}"
 
 
 def _unique_key(sampled: Sampled) -> tuple[str, ...]:
@@ -414,14 +445,21 @@ def _tell(source: SourceGuess) -> None:
     click.echo(
         f"  time: {source.time}{rather}    key: {_names(source.key)}" + (f"    id: {source.id}" if source.id else "")
     )
+    if source.repeated > USUAL_REPEATED * records:
+        click.echo(
+            f"  warning: {_names(source.key)} does not tell predictions apart: {source.repeated:,} of {records:,} sampled repeat it with other "
+            f"contents, and a build keeps the first of each; let the application log an id of each prediction, or add fields to `key`"
+        )
     if source.options:
         click.echo(f"  options: {json.dumps(source.options)}: guessed; the config has them")
     if source.join:
-        click.echo(f"  {source.join.found:.1%} of the sampled {source.name} lines find their prediction in the sample, "
-                   f"by {_names(source.join.key)} = {_names(source.join.prediction_key)}")  # fmt: skip
+        join = source.join
+        though = "" if join.key == join.prediction_key else ", though their names differ"
+        click.echo(f"  {join.found:.1%} of the sampled {source.name} lines find their prediction in the sample, by {_equal(join)} "
+                   f"({join.sure:.0%} sure: {join.common:,} different values in common{though})")  # fmt: skip
     for join in source.other_joins:
         click.echo(
-            f"  by {_names(join.key)} = {_names(join.prediction_key)} it would be {join.found:.1%}, {join.unique:.0%} of predictions having one of their own"
+            f"  by {_equal(join)} it would be {join.found:.1%}, {join.unique:.0%} of predictions having one of their own"
         )
     if source.evidence:
         click.echo(f"  window: {source.window}: {source.evidence}")
@@ -446,7 +484,8 @@ def _as_json(source: SourceGuess) -> dict[str, object]:
     return {
         "format": source.format, "confidence": round(source.confidence, 3), "files": source.files, "lines": len(source.sampled.records),
         "time": source.time, "other_times": list(source.other_times), "key": list(source.key), "id": source.id, "window": source.window if source.join else None,
-        "found": round(source.join.found, 4) if source.join else None,
+        "found": round(source.join.found, 4) if source.join else None, "sure": source.join.sure if source.join else None,
+        "prediction_key": list(source.join.prediction_key) if source.join else None, "repeated": source.repeated,
         "fields": [{"name": guess.field.name, "kind": guess.field.kind, "nullable": guess.field.nullable, "present": guess.present,
                     "doubts": list(guess.doubts)} for guess in source.sampled.guesses],
     }  # fmt: skip

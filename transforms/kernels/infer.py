@@ -1,10 +1,10 @@
-"""What a sample of log lines tells of a source: its fields, their types, its event time, its keys."""
+"""What a sample of log lines tells of a source: its fields, their types, its event time (its keys: `find_keys.py`)."""
 
 import dataclasses
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -36,10 +36,18 @@ _OF_WHAT = ("id", "name", "type", "kind", "version", "value", "code", "count", "
 """Keys that say nothing without the one above: `user.id` is called `user_id`."""
 
 _TIME_NAMES = ("event_time", "@timestamp", "timestamp", "time", "ts", "at", "date", "created_at", "occurred_at")
-_ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|request|prediction|impression)(_|$)|insertid", re.I)
+ID_NAME = re.compile(r"(^|_)(id|uuid|guid|key|request|prediction|impression)(_|$)|insertid", re.I)
+"""What keys are called."""
+
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Between the words of a name in camel case."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 EPOCH_NAME = re.compile(r"time|date|(^|_)(t|ts|at|when)($|_)|created|logged|received|occurred|^column_", re.I)
 """What fields of times are called."""
+
+_UNIT = re.compile("_(s|sec|seconds|ms|millis|us|micros|ns|nanos|utc)$")
+"""What a name of a time may end in."""
 
 _EPOCH_TEXT = re.compile(r"\d{9,19}(\.\d+)?")
 _TEXTS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
@@ -54,9 +62,6 @@ _A_FEW_YEARS = 1.1
 """By how much epoch numbers of one log may differ: five years in 2026."""
 
 _DAY_LENGTH = len("2026-11-20")
-_DELIVERY_ID = re.compile(r"(insert|_)id|_id", re.I)
-_EVENT_ID = re.compile(r"(event|insert|message|msg|log|record|delivery)_?(id|uuid|guid)|id|uuid|guid", re.I)
-"""Names of what tells events apart, rather than what they are about."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,8 +172,8 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 def _name(path: Path, taken: set[str]) -> str:
     """A valid name, unique whatever its case, made of the last keys of the path that make it so, and tell what it is of."""
-    for depth in range(2 if len(path) > 1 and path[-1].lower() in _OF_WHAT else 1, len(path) + 1):
-        name = re.sub(r"\W+", "_", "_".join(path[-depth:]), flags=re.ASCII).strip("_").lower() or "field"
+    for depth in range(2 if len(path) > 1 and _words(path[-1]) in _OF_WHAT else 1, len(path) + 1):
+        name = _words("_".join(path[-depth:]))
         name = f"f_{name}" if name[0].isdigit() or name in ("true", "false", "null") else name  # to YAML no words
         if name not in taken:
             break
@@ -178,6 +183,11 @@ def _name(path: Path, taken: set[str]) -> str:
         name = f"{name.rstrip('0123456789')}{number}"
     taken.add(name)
     return name
+
+
+def _words(text: str) -> str:
+    """`predictionId` as `prediction_id`."""
+    return re.sub(r"\W+|__+", "_", _WORDS.sub("_", text), flags=re.ASCII).strip("_").lower() or "field"
 
 
 def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bool, any_name: bool) -> Guess:
@@ -194,7 +204,7 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
     elif kinds == {"boolean"}:
         kind = "boolean"
     elif kinds <= {"long", "double"}:
-        kind = "double" if "double" in kinds else "long"
+        kind = "double" if "double" in kinds and not _whole_key(path[-1], items) else "long"
         unit = None if repeated else _epoch_unit(path[-1], items, any_name)
         kind = "timestamp" if unit else kind
     elif not repeated and kinds <= {"string", "long", "double"} and (times := _times(items)) >= ALMOST_ALL * len(items):
@@ -222,12 +232,17 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
             f"{' and '.join(sorted(kinds))} mixed: taken for a string; lines of another kind will be rejected"
         )
         repeated = False
-    if unit and not EPOCH_NAME.search(path[-1]):
+    if unit and not EPOCH_NAME.search(_words(path[-1])):
         doubts.append("its name does not say that it is a time, its numbers do")
     full = len(found) == records
     nullable = bool(missing) or not (full and (records >= 200))
     field = Field(name, kind, path, nullable, repeated, missing, unit)
     return Guess(field, len(found), len({str(value) for value in found}), tuple(doubts))
+
+
+def _whole_key(name: str, items: Sequence[float]) -> bool:
+    """Whether numbers are keys that were written with a decimal point, as systems do that know no whole numbers."""
+    return bool(ID_NAME.search(_words(name))) and all(abs(item) <= 2**53 and item == int(item) for item in items)
 
 
 def _kind(value: Any) -> str:
@@ -238,7 +253,7 @@ def _kind(value: Any) -> str:
 def _epoch_unit(name: str, numbers: Sequence[float], any_name: bool) -> TimeUnit | None:
     low, high = min(numbers), max(numbers)
     unit = next((unit for least, most, unit in _EPOCHS if least <= low and high <= most), None)
-    if unit is None or EPOCH_NAME.search(name):
+    if unit is None or EPOCH_NAME.search(_words(name)):
         return unit
     grows = sum(later >= earlier for earlier, later in itertools.pairwise(numbers))
     clocklike = any_name and low < high < low * _A_FEW_YEARS and grows >= ALMOST_ALL * (len(numbers) - 1)
@@ -256,17 +271,19 @@ def _times(items: Sequence[Any]) -> int:
     return len(texts) - sum(_value({"t": text}, field) is None for text in unsure)
 
 
-def _value(record: Record, field: Field) -> Any:
+def raw_value(record: Record, path: Path) -> Any:
+    """What a record has at a path; None where it has nothing."""
     value: Any = record
-    for key in field.path:
+    for key in path:
         value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _value(record: Record, field: Field) -> Any:
     try:
-        return coerce_value(value, field, "UTC")
+        return coerce_value(raw_value(record, field.path), field, "UTC")
     except Rejected:
         return None
-
-
-# Event time and keys
 
 
 def rank_times(sampled: Sampled, around: Collection[str] = ()) -> list[Guess]:
@@ -279,9 +296,10 @@ def rank_times(sampled: Sampled, around: Collection[str] = ()) -> list[Guess]:
     candidates = [guess for guess in times if guess.present >= max(enough, len(sampled.records) / 2)]
 
     def rank(guess: Guess) -> tuple[int, float]:
-        last = guess.field.path[-1].lower()
+        last = guess.field.path[-1]
+        known = [_TIME_NAMES.index(name) for name in (last.lower(), _UNIT.sub("", _words(last))) if name in _TIME_NAMES]
         precise = guess.distinct / max(len(sampled.records), 1)
-        return (_TIME_NAMES.index(last) if last in _TIME_NAMES else len(_TIME_NAMES), -precise)
+        return (min(known, default=len(_TIME_NAMES)), -precise)
 
     # A time of a whole second, such as the wrapping's, loses to a finer one of a plausible name.
     best = sorted(candidates, key=rank)
@@ -289,93 +307,6 @@ def rank_times(sampled: Sampled, around: Collection[str] = ()) -> list[Guess]:
     fine = [guess for guess in best if guess.distinct >= 0.9 * finest]
     ordered = fine + [guess for guess in best if guess not in fine]
     return sorted(ordered, key=lambda guess: guess.field.path[0] in around)
-
-
-@dataclasses.dataclass(frozen=True)
-class Join:
-    """A key by which outcomes find their predictions."""
-
-    key: tuple[str, ...]
-    """The outcome's fields."""
-    prediction_key: tuple[str, ...]
-    found: float
-    """The share of sampled outcomes whose key occurs among the sampled predictions."""
-    unique: float
-    """Distinct keys per sampled prediction."""
-
-
-def find_joins(predictions: Sampled, outcomes: Sampled) -> list[Join]:
-    """The keys that outcomes and predictions share, the most convincing first.
-
-    Single fields are measured by the overlap of their values, whatever their names; pairs of fields of equal names are tried where
-    no single field tells predictions apart.
-    """
-    mine, theirs = (_key_values(sampled) for sampled in (outcomes, predictions))
-    joins: list[Join] = []
-    for (key, values), (other, others) in itertools.product(mine.items(), theirs.items()):
-        joins += _join((key,), [values], (other,), [others])
-    if not any(join.unique > 0.9 and join.found > 0.2 for join in joins):
-        shared = [name for name in mine if name in theirs]
-        for pair in itertools.combinations(shared, 2):
-            joins += _join(pair, [mine[name] for name in pair], pair, [theirs[name] for name in pair])
-    return sorted(joins, key=lambda join: (-round(min(join.unique, 1) * join.found, 2), join.key != join.prediction_key,
-                                           not _ID_NAME.search(join.key[0]), bool(_DELIVERY_ID.fullmatch(join.key[0])), len(join.key), join.key))  # fmt: skip
-
-
-def _key_values(sampled: Sampled) -> dict[str, list[Any]]:
-    names = [guess.field.name for guess in sampled.guesses
-             if guess.field.kind in ("string", "long") and not guess.field.repeated and guess.present
-             and (guess.distinct > 1 or (len(sampled.records) == 1 and _ID_NAME.search(guess.field.name)))]  # fmt: skip
-    return {name: sampled.values(name) for name in names}
-
-
-def _join(
-    key: tuple[str, ...], values: list[list[Any]], other: tuple[str, ...], others: list[list[Any]]
-) -> Iterable[Join]:
-    known = [row for row in zip(*others, strict=True) if None not in row]
-    asked = [row for row in zip(*values, strict=True) if None not in row]
-    if not known or not asked or {type(value) for value in known[0]} != {type(value) for value in asked[0]}:
-        return
-    there = set(known)
-    found = sum(row in there for row in asked) / len(asked)
-    if found:
-        yield Join(key, other, found, len(there) / len(known))
-
-
-def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
-    """A field, not the join key nor a copy of it, that tells events apart even if some were delivered twice."""
-    keys = list(zip(*map(sampled.values, key), strict=True)) if key else []
-    likely = []
-    for guess in sampled.guesses:
-        name = guess.field.name
-        if (
-            guess.field.kind not in ("string", "long")
-            or guess.field.repeated
-            or name in key
-            or not _ID_NAME.search(name)
-        ):
-            continue
-        if guess.present == len(sampled.records) and guess.distinct >= 0.8 * len(sampled.records):
-            values = sampled.values(name)
-            if any(" " in str(value) for value in values):
-                continue  # a text, such as the request line of an access log: two events may share it
-            if key and values == [row[0] for row in keys]:
-                continue
-            likely.append(name)
-    return min(likely, key=lambda name: not _EVENT_ID.fullmatch(name), default=None)
-
-
-def find_group(sampled: Sampled) -> str | None:
-    """A field that names a person or a session, by which to split."""
-    for pattern in (r"user(_?id)?", r"(customer|visitor|member|account|client)(_?id)?", r"session(_?id)?"):
-        for guess in sampled.guesses:
-            if (
-                re.fullmatch(pattern, guess.field.name)
-                and guess.field.kind in ("string", "long")
-                and not guess.field.repeated
-            ):
-                return guess.field.name
-    return None
 
 
 def avro_type(field: Field) -> Any:
