@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from retrolabel.configs.model import Source
-from retrolabel.schemas.contract import Contract
+from retrolabel.schemas.contract import Contract, Field
 from retrolabel.schemas.errors import ConfigError, InputError, printable
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.formats import FORMATS, find_format
@@ -31,13 +31,13 @@ from retrolabel.transforms.kernels.find_keys import (
 )
 from retrolabel.transforms.kernels.infer import (
     EPOCH_NAME,
-    Guess,
     Sampled,
     contract_text,
     find_wrapped,
     infer_fields,
     path_text,
     rank_times,
+    refused,
 )
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.plan import Input
@@ -69,6 +69,8 @@ MOST_KINDS = 50
 
 _KIND_OF_EVENT = re.compile(r"(\w+_)?(kind|event|type|action|event_(name|type))")
 
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
 _SURE = {"json": 0.5, "json_documents": 0.45, "csv": 0.7, "ltsv": 0.85}
 """What a format says of a file that is certainly its own, where that is not 0.9."""
 
@@ -95,6 +97,8 @@ class SourceGuess:
     id: str | None = None
     window: str = "24h"
     evidence: str = ""
+    refused: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    """Why sampled records do not fit the contract, and how many."""
     strange: Sequence[str] = ()
     """Sampled files that do not look like the format."""
     other_times: Sequence[str] = ()
@@ -154,6 +158,8 @@ def command(
     for outcome in happened:
         _join(served, outcome)
     _declare_alike(served, happened)
+    for source in (served, *happened):
+        source.refused = refused(source.sampled.records, _fields(source))
     written = _files(served, happened, dataset, directory, config_name)
     there = [path for path in written if os.path.exists(path)]
     if there and not force:
@@ -191,6 +197,10 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     fits = {found.name: sum(map(found.sniff, samples)) / len(samples) for found in FORMATS.values()} if samples else {}
     best = max(fits, key=lambda found: fits[found], default="")
     if not fits or fits[best] < 0.25:
+        if samples and samples[0][:2] in _UTF16:
+            raise InputError(
+                f"{name}: {chosen[0]} is UTF-16; logs are read as UTF-8: `iconv -f UTF-16 -t UTF-8` makes it such"
+            )
         nearest = ", ".join(f"{found} {fits[found]:.0%}" for found in sorted(fits, key=fits.__getitem__)[-3:])
         raise InputError(
             f"{name}: no format fits {chosen[0]} ({nearest or 'there are no lines'}); there are {', '.join(FORMATS)}"
@@ -332,14 +342,18 @@ def _unique_key(sampled: Sampled) -> tuple[str, ...]:
     return (found,) if found else ()
 
 
-def _fields(source: SourceGuess, required: Sequence[str]) -> list[Guess]:
-    """The fields with time and key as the contract needs them: never null."""
+def _fields(source: SourceGuess) -> list[Field]:
+    """The fields with time, and key of predictions, as the contract needs them: never null."""
+    required = (source.time, *(() if source.join else source.key))
     return [
-        dataclasses.replace(guess, field=dataclasses.replace(guess.field, nullable=False, missing=()))
-        if guess.field.name in required
-        else guess
+        dataclasses.replace(guess.field, nullable=False, missing=()) if guess.field.name in required else guess.field
         for guess in source.sampled.guesses
     ]
+
+
+def _rejected(source: SourceGuess) -> float:
+    """The share of the sampled records that a build will reject."""
+    return (source.unread + source.refused.total()) / max(source.unread + len(source.sampled.records), 1)
 
 
 def _files(
@@ -348,10 +362,7 @@ def _files(
     """The text of every file to write."""
     files = {}
     for source in (served, *happened):
-        required = (source.time, *(served.key if source is served else ()))
-        contract = contract_text(
-            source.name.title().replace("_", ""), [guess.field for guess in _fields(source, required)]
-        )
+        contract = contract_text(source.name.title().replace("_", ""), _fields(source))
         entries = ",\n    ".join(json.dumps(entry, ensure_ascii=False) for entry in contract.pop("fields"))
         files[os.path.join(directory, f"{source.name}.avsc")] = (
             f'{json.dumps(contract)[:-1]}, "fields": [\n    {entries}\n]}}\n'
@@ -397,11 +408,9 @@ def _source(source: SourceGuess, directory: str, indent: str) -> list[str]:
     if source.unwrap:
         lines.append(f"unwrap: {_names([path_text(path) for path in source.unwrap])}")
     lines += [f"key: {_names(source.key)}", f"time: {source.time}"]
-    timeless = source.sampled.values(source.time).count(None)
-    share = (source.unread + timeless) / max(source.unread + len(source.sampled.records), 1)
-    if share > USUAL_REJECTED / 2:
+    if (share := _rejected(source)) > USUAL_REJECTED / 2:
         lines.append(
-            f"max_rejected: {min(1, math.ceil(200 * share) / 100):g}     # {share:.1%} of the sampled records cannot be read"
+            f"max_rejected: {min(1, math.ceil(200 * share) / 100):g}     # {share:.1%} of the sampled records are rejected"
         )
     return [f"{indent}{line}" for line in lines]
 
@@ -439,6 +448,8 @@ def _tell(source: SourceGuess) -> None:
         click.echo(
             f"  {source.unread:,} sampled lines cannot be read as {source.format}; a build will reject such lines"
         )
+    for reason, count in source.refused.most_common(3):
+        click.echo(f"  {count:,} sampled lines will be rejected: {printable(reason)}")
     for path in source.strange:
         click.echo(f"  {path} does not look like {source.format}: files of another format are a source of their own")
     rather = f" (rather than {', '.join(source.other_times)})" if source.other_times else ""

@@ -203,10 +203,9 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
                 f"{label}: the delays of {waited:,} predictions were counted, there are {manifest.accounting[PREDICTIONS].unique:,}"
             )
     rows = sum(part.rows for part in manifest.files if part.kind == "examples")
-    if rows != manifest.accounting[PREDICTIONS].examples:
-        problems.append(
-            f"the part files hold {rows:,} rows, {manifest.accounting[PREDICTIONS].examples:,} examples were made"
-        )
+    made = manifest.accounting[PREDICTIONS].examples or 0
+    if rows != made:
+        problems.append(f"the part files hold {rows:,} rows, {made:,} examples were made")
     # Who was forgotten since then is no sign of lost logs.
     if manifest.accounting[PREDICTIONS].unique + manifest.accounting[PREDICTIONS].forgotten < plan.at_least:
         problems.append(

@@ -198,3 +198,11 @@ def test_init_refuses_names_that_are_none(tmp_path, arguments):
     )
     assert done.exit_code in (2, 4)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_day_none_of_whose_lines_can_be_read_is_told_of(tmp_path):
+    path = make_shop(tmp_path / "shop")
+    serve(tmp_path / "shop", "2026-11-20").write_text("oops\n" * 5)
+    click(tmp_path / "shop", "2026-11-20").write_text("oops\n")
+    done = CliRunner().invoke(commands, ["build", path, "--date", "2026-11-20"])
+    assert (done.exit_code, "predictions: 5 of 5 lines (100.00%) were rejected" in done.output) == (3, True), done

@@ -203,6 +203,9 @@ def _format(columns: tuple[str, ...], delimiter: str) -> Format:
     )
 
 
+_BRACKETED = re.compile(rb"\[[\d\"{\[]")
+
+
 def _sampled(sample: bytes) -> tuple[str, list[list[str | None]]]:
     """The delimiter, and the values of the first records."""
     text = sample[: head(sample)].decode(errors="replace").strip("\r\n")
@@ -218,14 +221,21 @@ def _sampled(sample: bytes) -> tuple[str, list[list[str | None]]]:
 
 
 def _is_header(values: Sequence[str | None]) -> bool:
-    names = [value for value in values if value and re.match(r"[^\W\d][\w .@/-]*$", value)]
+    names = [value for value in values if value and re.match(r"[^\W\d][\w .@/()\[\]%#?$&+:-]*$", value)]
     return len(names) == len(values) == len(set(names))
 
 
 def sniff(sample: bytes) -> float:
     """The share of records with as many columns as the first one; JSON and times in brackets are none of them."""
     _, rows = _sampled(sample)
-    if not rows or len(rows[0]) < 2 or b"{" in sample[:1] or b"[" in sample[: head(sample)]:
+    first = sample[: head(sample)]
+    if (
+        not rows
+        or len(rows[0]) < 2
+        or b"{" in sample[:1]
+        or b'{"' in first.replace(b'{""', b"")
+        or _BRACKETED.search(first)
+    ):
         return 0.0
     if len(rows) == 1:
         return 0.3 if _is_header(rows[0]) else 0.0

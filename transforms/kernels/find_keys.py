@@ -161,7 +161,7 @@ def _sure(join: Join, asked: Counter[Row], known: Counter[Row]) -> float:
     many = len(common) >= _MANY
     # Of a few outcomes half are enough, if no two things have such keys.
     telling = many or (2 * len(common) >= len(asked) and all(len(value) >= _LONG for value in common))
-    alike = name == other and not {*name.split("_")} <= _GENERIC
+    alike = _of_what(name) == _of_what(other) != set()
     if alike or _related(name, other):
         if telling and tokens:
             return 0.99
@@ -173,6 +173,10 @@ def _sure(join: Join, asked: Counter[Row], known: Counter[Row]) -> float:
     if numbers and not (_is_id(name) or _is_id(other)):
         return 0.0  # amounts, sizes, durations
     return (0.99 if tokens else 0.8) if telling else 0.0
+
+
+def _of_what(name: str) -> set[str]:
+    return {*name.split("_")} - _GENERIC
 
 
 def _is_id(name: str) -> bool:

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,13 +12,16 @@ import pyarrow as pa
 from retrolabel.schemas.contract import Field, Kind, TimeUnit
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.kernels.coerce import coerce_column, coerce_value
-from retrolabel.transforms.kernels.json_line import lift
+from retrolabel.transforms.kernels.json_line import at_path, lift
 
 Path = tuple[str, ...]
 Record = Mapping[str, Any]
 
 MOST_FIELDS = 200
 """More leaves than this are a map with changing keys rather than fields."""
+
+A_FEW = 0.005
+"""The share of values that a field may have of another kind."""
 
 ALMOST_ALL = 0.95
 """The share of sampled lines that should have a time, if half of them have one: the others are the ones that a build will reject."""
@@ -87,8 +90,7 @@ class Sampled:
     def values(self, name: str) -> list[Any]:
         """The values of a field as the contract reads them; None where there is none, or it cannot be read."""
         (guess,) = (guess for guess in self.guesses if guess.field.name == name)
-        nullable = dataclasses.replace(guess.field, nullable=True)
-        return [_value(record, nullable) for record in self.records]
+        return [_read(raw_value(record, guess.field.path), guess.field) for record in self.records]
 
 
 def infer_fields(
@@ -122,7 +124,13 @@ def infer_fields(
         if PLUMBING.fullmatch(".".join(path)) and len({str(value) for value in values}) == 1:
             left_out.append(".".join(path))
             continue
-        guesses.append(_guess(path, values, len(records), _name(path, taken), typed, any_name))
+        guess = _guess(path, values, len(records), _name(path, taken), typed, any_name)
+        unread = sum(value is not None and _read(value, guess.field) is None for value in values)
+        if guess.field.kind == "string" and unread > A_FEW * len(values):
+            left_out.append(f"{'.'.join(path)} (holds {_holds(values)})")
+            taken.discard(guess.field.name)
+            continue
+        guesses.append(guess)
     return Sampled(records, guesses, left_out)
 
 
@@ -207,6 +215,9 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
         kind = "double" if "double" in kinds and not _whole_key(path[-1], items) else "long"
         unit = None if repeated else _epoch_unit(path[-1], items, any_name)
         kind = "timestamp" if unit else kind
+        if kind == "long" and not all(-(2**63) <= item < 2**63 for item in items):
+            kind = "string"
+            doubts.append("its whole numbers do not fit 64 bits: taken for a string")
     elif not repeated and kinds <= {"string", "long", "double"} and (times := _times(items)) >= ALMOST_ALL * len(items):
         kind = "timestamp"
         if times < len(items):
@@ -246,8 +257,20 @@ def _whole_key(name: str, items: Sequence[float]) -> bool:
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "boolean", int: "long", float: "double", str: "string"}
+    names = {bool: "boolean", int: "long", float: "double", str: "string", list: "array"}
     return names.get(type(value), "object")
+
+
+def _holds(values: Iterable[Any]) -> str:
+    """What a field of no type holds, in words."""
+
+    def kind(value: Any) -> str:
+        if isinstance(value, list):
+            return f"arrays of {' or '.join(sorted({kind(item) for item in value if item is not None}))}"
+        return {"long": "numbers", "double": "numbers", "string": "texts"}.get(_kind(value), f"{_kind(value)}s")
+
+    kinds = {kind(value) for value in values if value is not None}
+    return " and ".join(sorted(kinds))
 
 
 def _epoch_unit(name: str, numbers: Sequence[float], any_name: bool) -> TimeUnit | None:
@@ -268,7 +291,7 @@ def _times(items: Sequence[Any]) -> int:
     unsure = (
         [] if doubtful is None else [text for text, doubt in zip(texts, doubtful.to_pylist(), strict=True) if doubt]
     )
-    return len(texts) - sum(_value({"t": text}, field) is None for text in unsure)
+    return len(texts) - sum(_read(text, field) is None for text in unsure)
 
 
 def raw_value(record: Record, path: Path) -> Any:
@@ -279,11 +302,23 @@ def raw_value(record: Record, path: Path) -> Any:
     return value
 
 
-def _value(record: Record, field: Field) -> Any:
+def _read(value: Any, field: Field) -> Any:
     try:
-        return coerce_value(raw_value(record, field.path), field, "UTC")
+        return coerce_value(value, dataclasses.replace(field, nullable=True), "UTC")
     except Rejected:
         return None
+
+
+def refused(records: Iterable[Record], fields: Sequence[Field]) -> Counter[str]:
+    """Why records do not fit a contract, and how many of them for each reason."""
+    reasons: Counter[str] = Counter()
+    for record in records:
+        try:
+            for field in fields:
+                coerce_value(at_path(record, field.path), field, "UTC")
+        except Rejected as verdict:
+            reasons[verdict.detail] += 1
+    return reasons
 
 
 def rank_times(sampled: Sampled, around: Collection[str] = ()) -> list[Guess]:

@@ -185,11 +185,67 @@ def test_init_tells_of_a_log_of_several_kinds_and_names_fields_by_what_they_are_
     )
 
 
+def varied(clicks, **more):
+    return lines(
+        record | {key: show(n) for key, show in more.items()} for n, record in enumerate(joined(clicks, "time", iso))
+    )
+
+
+ODD = {
+    "arrays of objects": (lambda c: varied(c, top=lambda n: [{"item": n}]), "left out: top (holds arrays of objects)"),
+    "values of all kinds": (
+        lambda c: varied(c, v=lambda n: [1, "a", None, True, {"x": 1}, [1]][n % 6]), "v (holds arrays of numbers and booleans and numbers and texts)"),
+    "keys that are null": (
+        lambda c: varied(c, request_id=lambda n: f"req-{n:04d}" if n % 10 else None),
+        "4 sampled lines will be rejected: required field 'request_id' is absent, null or a missing value"),
+    "keys that are dashes": (
+        lambda c: varied(c, request_id=lambda n: 10**7 + 31 * n if n % 10 else "-"), "4 sampled lines will be rejected: field 'request_id': expected long, got string"),
+    "numbers beyond 64 bits": (lambda c: varied(c, big=lambda n: 2**64 + n), "its whole numbers do not fit 64 bits: taken for a string"),
+    "not-a-number": (lambda c: varied(c, score=lambda n: float("nan") if n == 3 else n / 8), "1 sampled lines will be rejected: field 'score' is not a finite double"),
+    "words of SQL and of the config": (
+        lambda c: varied(c, split=str, weight=float, click=lambda n: n % 2 == 0, select=int, group=str, Click=int, **{"a.b": int, "a b": int, "": int, "Größe": int, "1st": int, "true": int}),
+        "split2"),
+    "a header in odd case": (
+        lambda c: text(c, lambda t, e: ",".join([iso(t), *map(str, e.values())])).replace(b"2026", b"Time Stamp,Request ID,Item (#),Last %\n2026", 1), "request_id"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_fits_no_contract_is_left_out_or_allowed_for(tmp_path, monkeypatch, name):
+    make, told = ODD[name]
+    result = guess(tmp_path, monkeypatch, make)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert told in result.output
+    complete = {"click": START + datetime.timedelta(days=2)}
+    built = build_day(check_project("retrolabel.yaml"), START.date(), complete, choose_runner([])).manifest
+    counts = built.accounting["predictions"]
+    assert counts.unique + counts.rejected == ROWS
+    assert counts.rejected == {"keys that are null": 4, "keys that are dashes": 4, "not-a-number": 1}.get(name, 0)
+
+
+def test_pairs_of_small_numbers_are_a_key_if_they_are_called_alike(tmp_path, monkeypatch):
+    def rated(clicks):
+        names = ("user_id", "itemId") if clicks else ("user", "item")
+        return lines(
+            {"time": iso(moment), names[0]: n % 8, names[1]: n // 8} for n, moment in enumerate(moments(clicks))
+        )
+
+    assert guess(tmp_path, monkeypatch, rated).exit_code == 0
+    config = (tmp_path / "retrolabel.yaml").read_text()
+    assert "    key: [user_id, item_id]\n" in config
+    assert "    prediction_key: [user, item]\n" in config
+    check_project("retrolabel.yaml")
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
         (lambda c: lines(events(c)), "no field of json is a time in nearly every record of the sample. Fields are: request_id, item, "),
         (lambda c: lines(joined(c, "time", lambda t: f"{t:%a, %d %b %Y %H:%M:%S GMT}")), "'time' may be meant as one, but cannot be read"),
+        (lambda c: varied(c).decode().encode("utf-16"), "app-20261120 is UTF-16; logs are read as UTF-8"),
+        (lambda c: text(c, lambda t, e: f"{t:%Y-%m-%d %H:%M:%S},250 INFO {json.dumps(e)}"), "no format fits"),
+        (lambda c: gzip.compress(b""), "no format fits"),
+        (lambda c: b"", "no file matches serving/*, or all are empty"),
         (lambda c: b"time,request_id,score\n", "serving/app-20261120 and what else was sampled holds no record that csv can read"),
     ],
 )  # fmt: skip
