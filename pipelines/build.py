@@ -15,6 +15,7 @@ from retrolabel.transforms.commit import CommitVersion, Watermarks
 from retrolabel.transforms.consent import KeepConsented
 from retrolabel.transforms.exchange import Partition
 from retrolabel.transforms.label import LabelByOtherKey, LabelExamples
+from retrolabel.transforms.merge import MergeShards
 from retrolabel.transforms.metrics import CountMetrics
 from retrolabel.transforms.monitor import RANKED, MeasureRanking
 from retrolabel.transforms.parse import REJECTS, TALLIES, ParseBlocks
@@ -79,7 +80,8 @@ class BuildDataset(beam.PTransform):
         everything = (
             (*tallies, labelled[TALLIES], written, rejected) | "Tallies" >> beam.Flatten() | "Metrics" >> CountMetrics()
         )
-        return everything | "Commit" >> CommitVersion(plan)
+        # What is known of shards is merged in groups, for the commit is one place.
+        return everything | "MergeShards" >> MergeShards(plan.spill) | "Commit" >> CommitVersion(plan)
 
 
 def _parted(

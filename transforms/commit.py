@@ -20,12 +20,14 @@ from retrolabel.schemas.manifest import (
     broken_identities,
 )
 from retrolabel.transforms import tally
-from retrolabel.transforms.describe import Description, describe, merged_statistics
+from retrolabel.transforms.describe import Description, describe, statistics_of
+from retrolabel.transforms.exchange import from_ipc
 from retrolabel.transforms.kernels.anonymity import COUNTED
 from retrolabel.transforms.kernels.column_statistics import ColumnStatistics
 from retrolabel.transforms.kernels.crc32c import combine
 from retrolabel.transforms.kernels.delays import DelayCounts, add_delays, as_published
-from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, TableStatistics, of_split
+from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, TableStatistics, decode, of_split
+from retrolabel.transforms.merge import received
 from retrolabel.transforms.monitor import store_measured
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
 from retrolabel.transforms.progress import progress
@@ -69,20 +71,16 @@ class CommitVersion(beam.PTransform):
     def _commit(self, gathered: tuple[int, Iterable[bytes]]) -> str:
         progress.add("committing")
         tallies = [tally.decode(encoded) for encoded in gathered[1]]
-        statistics = merged_statistics(self.plan, parts_of(tallies))
+        split_names = self.plan.examples.split.names if self.plan.examples.split else ()
+        partials = map(decode, received(tallies, tally.EXAMPLES))
+        statistics = statistics_of(partials, split_names, self.plan.sliced_labels)
         manifest = manifest_of(self.plan, tallies, statistics)
         check(manifest, self.plan)
         manifest = described(manifest, describe(self.plan, statistics))
-        measured = store_measured(self.plan, [found for found in tallies if isinstance(found, tally.MonitorTally)])
+        measured = store_measured(self.plan, map(from_ipc, received(tallies, tally.MODEL)))
         manifest = manifest.model_copy(update={"files": [*manifest.files, *measured]})
         published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days, self.plan.receipts)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
-
-
-def parts_of(tallies: Iterable[tally.Tally]) -> list[tally.PartTally]:
-    """The part files, in an order that does not depend on how the build ran."""
-    parts = [counted for counted in tallies if isinstance(counted, tally.PartTally)]
-    return sorted(parts, key=lambda part: (part.kind, part.split or "", part.shard, part.path))
 
 
 def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sliced) -> DayManifest:
@@ -91,7 +89,7 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
     accounting: dict[str, Counter[str]] = {name: Counter() for name in plan.sources}
     reasons: dict[str, Counter[str]] = {name: Counter() for name in plan.sources}
     latest: dict[str, int] = dict(plan.complete_until)
-    parts = parts_of(tallies)
+    parts = [counted for counted in tallies if isinstance(counted, tally.PartTally)]
     delays: dict[str, list[DelayCounts]] = defaultdict(list)
     for counted in tallies:
         if isinstance(counted, tally.BlockTally):
@@ -139,7 +137,7 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
                 bytes=part.size,
                 sha256=part.sha256,
             )
-            for part in parts
+            for part in sorted(parts, key=lambda part: (part.kind, part.split or "", part.shard, part.path))
         ],
     )
 

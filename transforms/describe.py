@@ -16,7 +16,6 @@ from retrolabel.schemas.metadata_files import (
     statistics_from,
     to_bytes,
 )
-from retrolabel.transforms import tally
 from retrolabel.transforms.dataset import head_version, read_day_manifest, read_statistics, read_version
 from retrolabel.transforms.kernels.association import Association, add_associations, associations, leaking
 from retrolabel.transforms.kernels.schema_rules import infer_schema
@@ -25,13 +24,11 @@ from retrolabel.transforms.kernels.table_statistics import (
     ALL_EXAMPLES,
     Sliced,
     TableStatistics,
-    decode,
     merge,
     of_split,
     put_together,
 )
 from retrolabel.transforms.kernels.validation import Controls, validate
-from retrolabel.transforms.parcel import receive
 from retrolabel.transforms.plan import BuildPlan
 from retrolabel.transforms.storage import join, write_once
 
@@ -51,17 +48,11 @@ class Description:
     """Features that predict a label too well."""
 
 
-def merged_statistics(plan: BuildPlan, parts: Iterable[tally.PartTally]) -> Sliced:
-    """The statistics of all examples, of each split and of each slice, from those of the part files in their order."""
-    partials = (decode(receive(part.statistics)) for part in parts if part.statistics)
-    return statistics_of(partials, plan.examples.split.names if plan.examples.split else (), plan.sliced_labels)
-
-
 def statistics_of(partials: Iterable[Sliced], split_names: Sequence[str], sliced_labels: Sequence[str]) -> Sliced:
-    """The statistics of all examples, of each split and of each slice, from those of the part files in their order.
+    """The statistics of all examples, of each split and of each slice, from those of the groups of shards in their order.
 
     Args:
-        partials: of each part file, named by its split if there are any.
+        partials: of each group, named by the splits if there are any.
         split_names: in the order of the config; none if it has no `split`.
         sliced_labels: by whose values rows are told apart.
     """

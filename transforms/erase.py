@@ -42,7 +42,8 @@ from retrolabel.transforms.kernels.mentions import Mentions
 from retrolabel.transforms.kernels.monitor import MonitorRule, PolicyRule, less, without_values
 from retrolabel.transforms.kernels.protect import pseudonym, token
 from retrolabel.transforms.kernels.schema_rules import infer_schema
-from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, of_split, partial_statistics
+from retrolabel.transforms.kernels.shard_groups import by_group
+from retrolabel.transforms.kernels.table_statistics import ALL_EXAMPLES, Sliced, merge, of_split, partial_statistics
 from retrolabel.transforms.monitor import measured_examples, store_statistics
 from retrolabel.transforms.parts import decode, encode
 from retrolabel.transforms.plan import PREDICTIONS
@@ -318,7 +319,7 @@ def _without_rows(root: str, folder: str, manifest: DayManifest, gone: int) -> D
     sliced = [name for name in manifest.labels if labels[name] == "bool"]
     listed = read_statistics(root, manifest)
     names = _split_names(manifest, listed)
-    statistics = statistics_of(_partials(root, manifest, sliced, bool(names)), names, sliced)
+    statistics = statistics_of(_groups(root, manifest, sliced, bool(names)), names, sliced)
     counts = manifest.accounting[PREDICTIONS]
     counts = counts.model_copy(update={"unique": counts.unique - gone, "examples": (counts.examples or 0) - gone, "forgotten": counts.forgotten + gone})  # fmt: skip
     ordered = {name: labels[name] for name in manifest.labels}
@@ -393,14 +394,22 @@ def _split_names(manifest: DayManifest, listed: DatasetFeatureStatisticsList | N
     )
 
 
-def _partials(root: str, manifest: DayManifest, labels: Sequence[str], parted: bool) -> Iterator[Sliced]:
-    """The statistics of each part file, as its build computed them."""
+def _groups(root: str, manifest: DayManifest, labels: Sequence[str], parted: bool) -> Iterator[Sliced]:
+    """The statistics of each group of shards, put together as in its build."""
     slices = [_as_list(group) for group in manifest.config.get("slices") or ()]
     weight = WEIGHT if manifest.config.get("sample") else None
     parts = [part for part in manifest.files if part.kind == "examples"]
-    for part in sorted(parts, key=lambda part: (part.split or "", part.shard, part.path)):
-        whole = of_split(part.split) if parted and part.split else ALL_EXAMPLES
-        yield partial_statistics(read_part(root, part, manifest), slices, labels, weight, whole)
+    for group in by_group(parts, lambda part: (part.shard, part.split or "")).values():
+        yield merge(
+            partial_statistics(
+                read_part(root, part, manifest),
+                slices,
+                labels,
+                weight,
+                of_split(part.split) if parted and part.split else ALL_EXAMPLES,
+            )
+            for part in group
+        )
 
 
 def _cleared(root: str, folder: str, manifest: DayManifest, mentions: Mentions) -> DayManifest:

@@ -14,7 +14,7 @@ from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
 from retrolabel.transforms.kernels.examples import make_examples
-from retrolabel.transforms.monitor import RANKED, measure_shard
+from retrolabel.transforms.monitor import RANKED, measure_shard, measured_tally
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan
@@ -121,8 +121,8 @@ class _LabelShard:
         ranked: list[Partition] = []
         if self.plan.monitor:
             watermark = {**seen, **self.plan.complete_until}.get(self.plan.monitor.outcome)
-            measured, ranked = measure_shard(number, predictions, unique.rows, examples, self.plan.monitor, watermark)
-            tallies.append(measured)
+            measured, ranked = measure_shard(predictions, unique.rows, examples, self.plan.monitor, watermark)
+            tallies.append(measured_tally(number, "label", measured, self.plan.spill))
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies]
         results.extend(beam.pvalue.TaggedOutput(RANKED, rows) for rows in ranked)
         results.extend(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import numpy as np
@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from retrolabel.schemas.manifest import PartFile
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, from_ipc, restore, to_ipc
+from retrolabel.transforms.exchange import ExchangeRows, Partition, restore, to_ipc
 from retrolabel.transforms.kernels.examples import Examples
 from retrolabel.transforms.kernels.hashing import stable_hash
 from retrolabel.transforms.kernels.monitor import MonitorRule, measure, merge, numbers, publishable
 from retrolabel.transforms.kernels.ndcg import measure_ranking, ranked_rows
+from retrolabel.transforms.parcel import send
 from retrolabel.transforms.parts import encode
 from retrolabel.transforms.plan import BuildPlan
 from retrolabel.transforms.storage import join, write_once
@@ -48,25 +49,23 @@ def measured_examples(gone: pa.Table, left: Iterable[pa.Table], rule: MonitorRul
 
 
 def measure_shard(
-    shard: int,
     predictions: pa.Table,
     rows: npt.NDArray[np.int64],
     examples: Examples,
     rule: MonitorRule,
     watermark: int | None,
-) -> tuple[tally.MonitorTally, list[Partition]]:
+) -> tuple[pa.Table, list[Partition]]:
     """The statistics of a shard, and what is needed of its rows where lists are ranked (see `kernels/monitor.py`)."""
     statistics = measure(predictions, rows, examples.labels, examples.first.get(rule.label), rule, watermark)
-    measured = tally.MonitorTally("label", shard, to_ipc(statistics))
     if not rule.query:
-        return measured, []
+        return statistics, []
     query = stable_hash(predictions, rule.query, "query")[rows]
     order = numbers(predictions.column(rule.position or rule.score))[rows]
     mature = predictions.column(rule.time).cast(pa.int64()).to_numpy()[rows] + rule.window <= (watermark or -(2**62))
     ranked = ranked_rows(
         query, order if rule.position else -order, np.where(mature, numbers(examples.labels[rule.label]), np.nan)
     )
-    return measured, [Partition(RANKED, ranked.take(pa.array(np.argsort(query))))] if len(rows) else []
+    return statistics, [Partition(RANKED, ranked.take(pa.array(np.argsort(query))))] if len(rows) else []
 
 
 @dataclasses.dataclass(eq=False)
@@ -76,24 +75,28 @@ class MeasureRanking(beam.PTransform):
     plan: BuildPlan
 
     def expand(self, ranked: beam.PCollection[Partition]) -> beam.PCollection[bytes]:
-        """Gives encoded `MonitorTally`s."""
+        """Gives encoded `StatisticsTally`s."""
         return (
             ranked
             | "ExchangeByQuery" >> ExchangeRows(self.plan.shards, self.plan.spill)
-            | "Ndcg" >> beam.Map(_measure_queries).with_output_types(bytes)
+            | "Ndcg" >> beam.Map(_measure_queries, self.plan.spill).with_output_types(bytes)
         )
 
 
-def _measure_queries(shard: tuple[int, Iterable[bytes]]) -> bytes:
-    return tally.encode(tally.MonitorTally("rank", shard[0], to_ipc(measure_ranking(restore(shard[1])[RANKED]))))
+def _measure_queries(shard: tuple[int, Iterable[bytes]], spill: str | None) -> bytes:
+    return tally.encode(measured_tally(shard[0], "rank", measure_ranking(restore(shard[1])[RANKED]), spill))
 
 
-def store_measured(plan: BuildPlan, measured: Sequence[tally.MonitorTally]) -> Iterator[PartFile]:
-    """Adds up the statistics of a day in an order that does not depend on how it ran, and stores them in one file."""
+def measured_tally(shard: int, step: str, statistics: pa.Table, spill: str | None) -> tally.StatisticsTally:
+    """The statistics of a shard as they travel."""
+    return tally.StatisticsTally(tally.MODEL, shard, step, send(to_ipc(statistics), spill))
+
+
+def store_measured(plan: BuildPlan, measured: Iterable[pa.Table]) -> Iterator[PartFile]:
+    """Adds up the statistics of a day in the order given, and stores them in one file."""
     if plan.monitor is None:
         return
-    ordered = sorted(measured, key=lambda counted: (counted.step, counted.shard))
-    merged = merge(from_ipc(counted.statistics) for counted in ordered)
+    merged = merge(measured)
     yield store_statistics(plan.root, plan.folder, publishable(merged, plan.monitor.model, plan.monitor.min_rows))
 
 

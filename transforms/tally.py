@@ -2,6 +2,9 @@
 
 import msgspec
 
+EXAMPLES, MODEL = "examples", "model"
+"""What statistics are of."""
+
 
 class BlockTally(msgspec.Struct, tag="block", frozen=True):
     """Of one block: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + no_consent + forgotten + kept`."""
@@ -57,8 +60,6 @@ class PartTally(msgspec.Struct, tag="part", frozen=True):
     rows: int
     size: int
     sha256: str
-    statistics: bytes
-    """Of its rows and their slices, encoded and made into a parcel; empty for rejects."""
 
 
 class DelayTally(msgspec.Struct, tag="delay", frozen=True):
@@ -69,13 +70,18 @@ class DelayTally(msgspec.Struct, tag="delay", frozen=True):
     """See `DelayCounts`."""
 
 
-class MonitorTally(msgspec.Struct, tag="monitor", frozen=True):
-    """What a shard says of the model (`kernels/monitor.py`)."""
+class StatisticsTally(msgspec.Struct, tag="statistics", frozen=True):
+    """What is known of one part of a shard, or, once merged, of a group of shards."""
 
-    step: str
+    of: str
+    """`EXAMPLES`: rows and their slices, as `kernels/table_statistics.py` encodes them; `MODEL`: `STATISTICS` of
+    `kernels/monitor.py`, as Arrow IPC."""
     shard: int
+    """Or the group."""
+    part: str
+    """The split, or the step that measured the model; empty for a group."""
     statistics: bytes
-    """A table of `STATISTICS`, as Arrow IPC."""
+    """A parcel."""
 
 
 class AnonymityTally(msgspec.Struct, tag="anonymity", frozen=True):
@@ -91,7 +97,7 @@ class AnonymityTally(msgspec.Struct, tag="anonymity", frozen=True):
     """People of the smallest of these; 0 if there is none."""
 
 
-Tally = BlockTally | SourceTally | PartTally | DelayTally | MonitorTally | AnonymityTally
+Tally = BlockTally | SourceTally | PartTally | DelayTally | StatisticsTally | AnonymityTally
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Tally] = msgspec.msgpack.Decoder(Tally)

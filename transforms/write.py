@@ -31,7 +31,7 @@ class WriteParts(beam.PTransform):
     plan: BuildPlan
 
     def expand(self, parts: beam.PCollection[Part]) -> beam.PCollection[bytes]:
-        """Gives encoded `PartTally`s: only files that are told of here can become part of a version."""
+        """Gives encoded `PartTally`s, and `StatisticsTally`s of examples: only files that are told of here can become part of a version."""
         return parts | "WriteParts" >> beam.ParDo(ParallelDo(_WritePart(self.plan))).with_output_types(bytes)
 
 
@@ -78,11 +78,14 @@ class _WritePart:
         path = f"{self.plan.folder}/{part.split or part.kind}/{name}"
         write_once(join(self.plan.root, path), data)
         progress.add("writing", written=part.table.num_rows, parts=1)
-        statistics = b"" if rejects else send(encode_statistics(self._statistics(part)), self.plan.spill)
-        counted = tally.PartTally(
-            part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest, statistics
+        told = tally.encode(
+            tally.PartTally(part.kind, part.split, part.shard, path, part.table.num_rows, len(data), digest)
         )
-        return [tally.encode(counted)]
+        if rejects:
+            return [told]
+        statistics = send(encode_statistics(self._statistics(part)), self.plan.spill)
+        described = tally.StatisticsTally(tally.EXAMPLES, part.shard, part.split or "", statistics)
+        return [told, tally.encode(described)]
 
     def _statistics(self, part: Part) -> Sliced:
         """While the rows are in memory: reading them again would cost as much as the whole build's writing."""

@@ -52,6 +52,16 @@ def test_rows_through_the_shuffle_give_the_bytes_of_references_to_spilled_ones(t
     assert sum(name.endswith(".parquet") for name in by_reference) > 4
 
 
+def test_more_shards_than_groups_give_one_answer(tmp_path):
+    """Their statistics are merged in two steps, in one order."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    runner = fn_runner.FnApiRunner(use_state_iterables=True)
+    by_reference = build(logs(tmp_path / "a"), shards=64, spill=str(tmp_path / "spill"))
+    assert build(logs(tmp_path / "b"), runner, shards=64, spill=None) == by_reference
+    assert any("statistics-" in name for name in by_reference)
+
+
 def test_a_terabyte_is_told_to_an_engine_by_its_files(tmp_path):
     """Not by the 120,000 stretches that its workers will cut it into, which an engine would take in one message."""
     project = check_project(str(logs(tmp_path) / "shoes.yaml"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from retrolabel.transforms.kernels.frequencies import COUNTED, frequencies_of
 from retrolabel.transforms.kernels.frequencies import together as texts_together
+from retrolabel.transforms.kernels.shard_groups import by_group
 from retrolabel.transforms.kernels.spread import BINS, spread_of
 from retrolabel.transforms.kernels.statistics_proto import statistics_list
 from retrolabel.transforms.kernels.table_statistics import decode, encode, merge, sliced_statistics
@@ -63,8 +64,9 @@ def nearly_equal(one, other):
     cuts=st.lists(st.integers(0, 40), max_size=4),
     order=st.randoms(use_true_random=False),
     weighted=st.booleans(),
+    shard=st.sampled_from([0, 14]),
 )
-def test_any_blocks_in_any_order_give_the_same_statistics(rows, cuts, order, weighted):
+def test_any_blocks_in_any_order_give_the_same_statistics(rows, cuts, order, weighted, shard):
     table = pa.Table.from_pylist(rows, SCHEMA)
     weight = "weight" if weighted else None
     bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
@@ -75,9 +77,15 @@ def test_any_blocks_in_any_order_give_the_same_statistics(rows, cuts, order, wei
 
     together = merge(partials)
     nested = merge([merge(partials[:2]), merge(partials[2:])]) if len(partials) > 2 else together
+    shards = dict(enumerate(partials, shard))
+    grouped = [
+        merge(merge(shards[one] for one in group) for group in by_group(some, lambda one: (one, "")).values())
+        for some in (list(shards), list(reversed(shards)))
+    ]
+    assert encode(grouped[0]) == encode(grouped[1])
 
     expected = {one.name: one for one in statistics_list(whole).datasets}
-    for found in (statistics_list(together), statistics_list(nested)):
+    for found in map(statistics_list, (together, nested, grouped[0])):
         assert {one.name for one in found.datasets} == set(expected)
         for one in found.datasets:
             assert nearly_equal(one, expected[one.name])
