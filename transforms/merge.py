@@ -29,7 +29,7 @@ class MergeShards(beam.PTransform):
         merged = (
             parted[_OF_SHARDS]
             | "Group" >> beam.GroupByKey()
-            | "MergeGroup" >> beam.Map(_merged, self.spill).with_output_types(bytes)
+            | "MergeGroup" >> beam.Map(merge_group, self.spill).with_output_types(bytes)
         )
         return (parted.others, merged) | "Together" >> beam.Flatten()
 
@@ -42,7 +42,8 @@ def _parted(encoded: bytes) -> Iterator[object]:
         yield encoded
 
 
-def _merged(group: tuple[tuple[str, int], Iterable[bytes]], spill: str | None) -> bytes:
+def merge_group(group: tuple[tuple[str, int], Iterable[bytes]], spill: str | None) -> bytes:
+    """From what a group is of, its number, and the encoded tallies of its shards, in any order: the encoded tally of the group."""
     (of, number), encoded = group
     statistics = _MERGES[of](received(map(tally.decode, encoded), of))
     return tally.encode(tally.StatisticsTally(of, number, "", send(statistics, spill)))
