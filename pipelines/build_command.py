@@ -169,11 +169,14 @@ def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayMan
 
 @contextlib.contextmanager
 def _cleared(plan: BuildPlan) -> Iterator[None]:
-    """Removes what was spilled, also when the build is told to stop."""
+    """Removes what was spilled, also when the build is told to stop, and then says how things stand."""
     with contextlib.suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
+    except SystemExit:
+        click.echo("stopped by a signal: what was not yet published is not; run again to build it", err=True)
+        raise
     finally:
         if plan.spill:
             shutil.rmtree(plan.spill, ignore_errors=True)
@@ -189,6 +192,8 @@ def _told_plainly(runner: Runner) -> Iterator[None]:
     except Exception as error:
         # Beam cannot copy an error that has a number, and makes another of it.
         cause = error.__context__ if isinstance(error, RuntimeError) else error
+        if isinstance(cause, SystemExit | KeyboardInterrupt):
+            raise cause from None
         if isinstance(cause, OSError):
             raise _of_storage(cause) from None
         if runner.in_process or not is_failed_job(error):

@@ -4,6 +4,7 @@ import gzip
 import json
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -31,6 +32,26 @@ def test_no_input_matches(shop):
     text = refuse(shop, 4)
     assert "click: no file matches" in text
     assert "logs/clicks/*.log" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGTERM", 143, "stopped by a signal"), ("SIGINT", 1, "Aborted!")]
+)
+def test_a_build_that_is_told_to_stop_says_so_and_leaves_nothing(shop, number, code, said):
+    (shop / "stops.py").write_text(
+        "import os, signal\n"
+        "from retrolabel.transforms.formats.json_lines import FORMAT as JSON\n"
+        "import dataclasses\n\n"
+        "def stop(lines):\n"
+        f"    os.kill(os.getpid(), signal.{number})\n"
+        "    return JSON.unwrap(lines)\n\n"
+        "FORMAT = dataclasses.replace(JSON, unwrap=stop)\n"
+    )
+    (shop / "shoes.yaml").write_text(CONFIG.replace("format: json", "format: stops:FORMAT"))
+    command = [sys.executable, "-m", "retrolabel", "build", str(shop / "shoes.yaml"), "--date", DATE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+    assert not [path for path in (shop / "datasets").rglob("*") if path.is_file()]
 
 
 def test_too_many_rejected_lines(shop):

@@ -4,6 +4,7 @@ import json
 import math
 
 import pyarrow as pa
+import pyarrow.json as pj
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -68,7 +69,7 @@ RAW = st.sampled_from([
     b"", b" ", b"\t\r", b"{}", b"[1]", b"null", b"{", b"}", b'{"id":"a"', b'{"id":"a"}{"id":"b"}', b'{"id":"\xff"}', b'{"z":"\xff"}',
     b'\xef\xbb\xbf{"time":"2026-11-20T10:00:00Z","id":"bom"}', b'{"time":"2026-11-20T10:00:00Z","id":"a","id":"b"}',
     b'{"time":"2026-11-20T10:00:00Z","id":"a","z":1,"z":2}', b'{"time":"2026-11-20T10:00:00Z","id":"a","z":NaN}',
-    b'{"time":"2026-11-20T10:00:00Z","id":"a","z":Inf}', b'{"time":"2026-11-20T10:00:00Z","id":"a","f":{"x":NaN}}',
+    b'{"time":"2026-11-20T10:00:00Z","id":"a","z":Inf}', b'{"time":"2026-11-20T10:00:00Z","id":"a","z":[-NaN]}', b'{"time":"2026-11-20T10:00:00Z","id":"a","f":{"x":NaN}}',
     b'{"time":"2026-11-20T10:00:00Z","id":"a","f":{"x":-Infinity}}', b'{"time":"2026-11-20T10:00:00Z","id":"a","z":1e999}',
     b'{"time":"2026-11-20T10:00:00Z","id":"a","f":{"x":1e999}}', b'{"time":"2026-11-20T10:00:00Z","id":"\\ud800"}',
     b'{"time":"2026-11-20T10:00:00Z","id":"a","z":"\\ud800"}', b'{"time":"2026-11-20T10:00:00Z","id":"a","f":{"x":-0}}',
@@ -162,3 +163,14 @@ def test_numbers_logged_as_strings_are_read_without_going_line_by_line(monkeypat
     assert table.column("x").to_pylist()[:2] == [0.5, 1.5]
     assert table.column("id").to_pylist()[:2] == ["0", "1"]
     assert table.column("t").cast(pa.int64()).to_pylist()[0] == 1795460771000000
+
+
+def test_lines_that_are_no_json_are_told_so_without_asking_arrow_about_each(monkeypatch):
+    asked = []
+    reading = pj.read_json
+    monkeypatch.setattr(pj, "read_json", lambda *given, **options: asked.append(1) or reading(*given, **options))
+    good = b'{"time":"2026-11-20T10:00:00Z","id":"a"}\n'
+    data = good + b"Traceback (most recent call last):\n" * 500 + b'{"id":"b",}\n' * 500 + good
+    parsed = LineReader("s", FORMATS["json"], CONTRACT).parse(Block("s", "f", 0, data))
+    assert (parsed.table.num_rows, parsed.rejects.num_rows) == (2, 1000)
+    assert len(asked) < 10

@@ -13,6 +13,9 @@ CEE = "@cee:"
 """The mark of JSON in a syslog message (https://www.rsyslog.com/json-elasticsearch/)."""
 
 
+TOO_DEEP = "nested too deeply, or a number of too many digits"
+
+
 class JsonObject(dict[str, Any]):
     """A JSON object that remembers which of its keys stood there more than once (the last one's value is kept)."""
 
@@ -34,7 +37,7 @@ def loads(line: bytes) -> JsonObject:
     except json.JSONDecodeError as error:
         raise Rejected(Reason.MALFORMED, f"not JSON at character {error.pos} of the line: {error.msg}") from None
     except (RecursionError, ValueError):
-        raise Rejected(Reason.MALFORMED, "nested too deeply, or a number of too many digits") from None
+        raise Rejected(Reason.MALFORMED, TOO_DEEP) from None
     if not isinstance(value, JsonObject):
         raise Rejected(Reason.MALFORMED, f"expected one JSON object, got {type(value).__name__}")
     return value

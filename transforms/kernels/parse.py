@@ -7,6 +7,7 @@ Whole blocks are read as columns (`json_block.py`, or the format itself). What t
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from retrolabel.transforms.formats.interface import Below, Format
 from retrolabel.transforms.kernels.coerce import RAW_KINDS, Column, RawKind, coerce_column, coerce_value, either
 from retrolabel.transforms.kernels.columns import Mask, Octets, begins_with
 from retrolabel.transforms.kernels.json_block import Shape, read_objects
-from retrolabel.transforms.kernels.json_line import CEE, at_path, lift
+from retrolabel.transforms.kernels.json_line import CEE, TOO_DEEP, at_path, lift
 from retrolabel.transforms.kernels.lines import Block, Lines, Positions, gathered, remaining, trimmed
 from retrolabel.transforms.kernels.pieces import Joined, join_pieces, whole_record
 
@@ -38,6 +39,9 @@ _NOWHERE = np.empty(0, dtype=np.int64)
 
 _Inner = tuple[bytes | memoryview, tuple[Positions, Positions], Positions, list[pa.Array]]
 """A text of JSON objects, where each begins and ends, the records that hold them, and the doubts about records."""
+
+_TO_ARROW_ALONE = re.compile(rb"\0|\\u0000|NaN|Inf")
+"""What stands in text that Python refuses as JSON and Arrow reads: `-NaN`, `Inf`, and what follows a zero byte. Depth is the other cause."""
 
 _LOOK_AT = 5
 """Records looked at to see whether a lifted path holds objects or strings."""
@@ -199,9 +203,9 @@ class LineReader:
         try:
             record = self._record(text)
         except Rejected as verdict:
-            if verdict.reason is not Reason.MALFORMED:
+            if TOO_DEEP not in verdict.detail and not _TO_ARROW_ALONE.search(text):
                 raise
-            lines = self.format.lines(text)  # JSON that Python refuses, as too deep, and Arrow reads
+            lines = self.format.lines(text)
             if len(lines) != 1 or len(lines.readable()) != 1:
                 raise
             table, doubtful = self._quick(lines)
