@@ -13,7 +13,7 @@ from retrolabel.configs.load import PREDICTIONS, Project, load_project, nearest_
 from retrolabel.configs.model import ConsentLog, Source
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
-from retrolabel.transforms.apis import APIS, api_of
+from retrolabel.transforms.apis import api_of, apis
 from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.expressions import check_filter, check_number, check_value
 
@@ -85,7 +85,7 @@ def _store_problems(source: Source) -> Iterator[tuple[str, str]]:
             if getattr(source, key) is not None:
                 yield (
                     key,
-                    f"is for log stores; 'path' names files, which 'where' filters. Stores are asked by {', '.join(APIS)}",
+                    f"is for log stores; 'path' names files, which 'where' filters. Stores are asked by {', '.join(apis())}",
                 )
     if any(re.match(r"https?://[^/]*@", path) for path in source.path):
         yield "path", "must not hold a user or a password; say under 'auth' where they are kept"

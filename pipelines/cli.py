@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import gc
 import importlib
 import logging
 import os
@@ -10,7 +11,6 @@ from typing import Any
 
 import click
 
-from retrolabel import __version__
 from retrolabel.schemas.errors import RetrolabelError, StorageError, printable
 from retrolabel.transforms.storage import told
 
@@ -52,6 +52,9 @@ class _Commands(click.Group):
             return None
         logging.getLogger().setLevel(logging.ERROR)  # Beam warns, when it is imported, of what a user has no use for
         command: click.Command = importlib.import_module(f"retrolabel.pipelines.{cmd_name}_command").command
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,7 +77,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="retrolabel")
+@click.version_option(package_name="retrolabel", prog_name="retrolabel")
 def commands() -> None:
     """Turn the logs you already have into labelled, versioned training data.
 
@@ -89,6 +92,7 @@ def main() -> None:
     What is published is published: a library that crashes while it is taken down must not make a good build look failed.
     """
     code = 1
+    gc.disable()  # until a subcommand is imported, of which nothing is ever garbage
     try:
         commands(prog_name="retrolabel")
     except SystemExit as end:

@@ -8,8 +8,9 @@ import click
 import pyarrow as pa
 
 from retrolabel.schemas.errors import AnomalyError, InputError, printable
-from retrolabel.transforms.dataset import load, split_name, version_numbers
+from retrolabel.transforms.dataset import split_name, version_numbers
 from retrolabel.transforms.kernels.feature_skew import Skew, feature_skew
+from retrolabel.transforms.load import load
 from retrolabel.transforms.tables import blocks_of
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import google_crc32c
 
-from retrolabel.transforms.apis import APIS
+from retrolabel.transforms.apis import apis
 from retrolabel.transforms.apis.interface import NotThereError, Query, rfc3339
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.plan import Input
@@ -29,7 +29,7 @@ def slices_of(source: str, queries: Sequence[Query], begin: int, end: int) -> It
     missing: list[NotThereError] = []
     for query in queries:
         try:
-            for part in APIS[query.format].slices(query, begin, end):
+            for part in apis()[query.format].slices(query, begin, end):
                 name = f"{query.resource}/{rfc3339(part.begin)}/{rfc3339(part.end)}"
                 yield Input(source, query.resource, name, part.size, part.begin, part.end, "", None, query=query)
         except NotThereError as error:
@@ -46,7 +46,7 @@ def any_reaches(queries: Sequence[Query], moment: int) -> bool:
     """
     for query in queries:
         with contextlib.suppress(NotThereError):
-            if APIS[query.format].reaches(query, moment):
+            if apis()[query.format].reaches(query, moment):
                 return True
     return False
 
@@ -58,7 +58,7 @@ def blocks_of_slice(part: Input, query: Query) -> Iterator[Block]:
         InputError: the store refuses, or did not answer in time.
     """
     offset, held = 0, bytearray()
-    for piece in APIS[query.format].lines(query, part.start, part.stop):
+    for piece in apis()[query.format].lines(query, part.start, part.stop):
         held += piece
         if len(held) >= BLOCK_BYTES:
             yield _block(part, offset, bytes(held))

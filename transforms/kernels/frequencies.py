@@ -75,7 +75,7 @@ class Frequencies:
         return list(zip(texts.take(first).to_pylist(), counts[first.to_numpy()].tolist(), strict=True))
 
 
-NONE = Frequencies(pa.array([], pa.string()), np.array([]), None, 0.0, np.array([], np.uint64), 0, 0)
+NONE = Frequencies(pa.nulls(0, pa.string()), np.array([]), None, 0.0, np.array([], np.uint64), 0, 0)
 """The frequencies of no texts."""
 
 
