@@ -174,3 +174,20 @@ def test_lines_that_are_no_json_are_told_so_without_asking_arrow_about_each(monk
     parsed = LineReader("s", FORMATS["json"], CONTRACT).parse(Block("s", "f", 0, data))
     assert (parsed.table.num_rows, parsed.rejects.num_rows) == (2, 1000)
     assert len(asked) < 10
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"time":1795460771,"id":"a","n":1,"f":{"x":1}}', b'{"time":"2026-11-20T10:00:00Z","id":"a","n":"1","f":{"x":1}}',
+        b'{"time":"2026-11-20T10:00:00Z","id":1,"n":1,"f":{"x":"1.0"}}',
+    ],
+)  # fmt: skip
+def test_two_ways_of_logging_in_one_block_are_both_read_without_going_line_by_line(monkeypatch, other):
+    usual = b'{"time":"2026-11-20T10:00:00Z","id":"a","n":1,"f":{"x":1}}'
+    block = Block("s", "f", 0, b"\n".join([usual, other, usual] * 100))
+    reader = LineReader("s", FORMATS["json"], CONTRACT)
+    each = content(reader.parse_each(block))
+    monkeypatch.setattr(LineReader, "_judge", lambda *_: pytest.fail("a line was judged alone"))
+    assert content(reader.parse(block)) == each
+    assert content(reader.parse(block)) == each  # with what was learned of the source

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -25,7 +25,18 @@ _HANDFUL = 16
 
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 
-_STRICT: dict[RawKind, Any] = {"string": str | None, "int": int | None, "float": float | None, "boolean": bool | None}
+_INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+_STRICT: dict[RawKind, Any] = {
+    "string": str | None,
+    "int": _INT64 | None,
+    "float": float | None,
+    "boolean": bool | None,
+}
+
+_STRICT_ITEMS: dict[RawKind, Any] = {
+    "string": list[str | None] | None, "int": list[_INT64 | None] | None, "float": list[float | None] | None, "boolean": list[bool | None] | None,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +56,7 @@ class Shape:
     @functools.cached_property
     def decoder(self) -> msgspec.json.Decoder[Any]:
         """Accepts just the objects whose paths hold these kinds, or nothing."""
-        return msgspec.json.Decoder(_struct_of({p: Any if p in self.repeated else _STRICT[kind] for p, kind in self.kinds.items()}))  # fmt: skip
+        return msgspec.json.Decoder(_struct_of({p: (_STRICT_ITEMS if p in self.repeated else _STRICT)[kind] for p, kind in self.kinds.items()}))  # fmt: skip
 
 
 def read_objects(

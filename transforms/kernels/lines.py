@@ -116,7 +116,10 @@ class Lines:
         """The positions of the records that are valid UTF-8."""
         if is_utf8(self.data):
             return np.arange(len(self))
-        return np.array([position for position in range(len(self)) if is_utf8(self.line(position))], dtype=np.int64)
+        beyond_ascii = np.flatnonzero(self.octets >= 0x80)
+        suspects = np.unique(np.searchsorted(self.starts, beyond_ascii, side="right") - 1).tolist()
+        broken = [position for position in suspects if position >= 0 and not is_utf8(self.line(position))]
+        return remaining(len(self), broken)
 
 
 class Rows(Lines):

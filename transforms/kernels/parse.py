@@ -46,6 +46,9 @@ _TO_ARROW_ALONE = re.compile(rb"\0|\\u0000|NaN|Inf")
 _LOOK_AT = 5
 """Records looked at to see whether a lifted path holds objects or strings."""
 
+_MANY = 100
+"""Records in doubt that are read once more together, as those of another way of logging, before they are judged alone."""
+
 _LEARN_FROM = 50
 """Records looked at to see how a source logs its values."""
 
@@ -102,12 +105,17 @@ class LineReader:
         readable = lines.readable()
         if len(pieced):
             readable = np.setdiff1d(readable, pieced, assume_unique=True)
-        table, doubtful = self._quick(lines.only(readable))
-        rows = readable
-        if doubtful is not None:
-            sure = pc.invert(doubtful)
-            table, rows = table.filter(sure), readable[sure.to_numpy(zero_copy_only=False)]
-        return self._collect(block, lines, table, rows)
+        tables, rows = [self.contract.arrow_schema.empty_table()], [_NOWHERE]
+        while len(readable):
+            table, doubtful = self._quick(lines.only(readable))
+            sure = pc.invert(doubtful) if doubtful is not None else pa.array(np.ones(len(readable), dtype=np.bool_))
+            kept = sure.to_numpy(zero_copy_only=False)
+            tables.append(table.filter(sure))
+            rows.append(readable[kept])
+            readable = readable[~kept]
+            if not kept.any() or len(readable) < _MANY:
+                break  # else there are many that may be logged alike, in another way than those before
+        return self._collect(block, lines, pa.concat_tables(tables), np.concatenate(rows))
 
     def parse_each(self, block: Block) -> Parsed:
         """Reads the records one by one: the definition that `parse` is held to."""
@@ -161,8 +169,10 @@ class LineReader:
                 offset = block.offset + int(lines.offsets[position])
                 rejects.append((offset, verdict.reason, verdict.detail, line[:KEPT_BYTES]))
         if found:
-            order = np.argsort(np.concatenate([rows, np.array(found_at, dtype=np.int64)]), kind="stable")
-            table = pa.concat_tables([table, self._table_of(found)]).combine_chunks().take(pa.array(order))
+            table = pa.concat_tables([table, self._table_of(found)])
+            rows = np.concatenate([rows, np.array(found_at, dtype=np.int64)])
+        if np.any(np.diff(rows) < 0):
+            table = table.combine_chunks().take(pa.array(np.argsort(rows, kind="stable")))
         blank = lines.blank
         return Parsed(table, self._rejects(block, rejects), len(lines) + blank + len(block.skipped), blank)
 
