@@ -1,6 +1,7 @@
 """Of every format the quick way and the record-by-record way give the same rows and the same rejects, whatever happened to the file."""
 
 import io
+import json
 
 import pytest
 from hypothesis import assume, given, settings
@@ -114,6 +115,51 @@ def test_times_without_a_year_are_read_alike_in_blocks_and_alone(times, edits, p
         data = data[:place] + text + data[place + length :]
     layout = find_format("syslog", {"until": "2027-01"}, "")
     reader = LineReader("s", layout, CONTRACT, "Europe/Paris", unwrap=(("message",),))
+    block = Block("s", "f", 0, data)
+    assert content(reader.parse(block)) == content(reader.parse_each(block))
+
+
+DOCKER = parse_contract({
+    "type": "record", "name": "D", "fields": [{"name": name, "type": ["null", "string"]} for name in ("log", "stream", "time", "logtag", "attrs")],
+})  # fmt: skip
+ODD_LINES = [
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\",\"id\":\"a\\\"b\"}\n","stream":"stdout","time":"2026-11-20T10:00:00.5Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\",\"id\":\"a\\\\\"}\n","stream":"stderr","time":"2026-11-20T10:00:00Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\",\"id\":\"\u003cb\u003e\"}\n","stream":"stdout","time":"2026-11-20T10:00:00.123456789Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\",\"id\":\"a\"}\t\n","stream":"stdout","time":"2026-11-20T10:00:00Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\",\"id\":\"a\"}\r\n","stream":"stdout","time":"2026-11-20T10:00:00Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\",\"id\":\"a\"}\\n","stream":"stdout","time":"2026-11-20T10:00:00Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\",\"id\":\"a\"}\n","stream":"stdout","attrs":{"tag":"x"},"time":"2026-11-20T10:00:00Z"}',
+    rb'{"log":"\n","stream":"stdout","time":"2026-11-20T10:00:00Z"}', rb'{"log":"n","stream":"stdout","time":"2026-11-20T10:00:00Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\"}\n","stream":"stdout","time":"2026-11-20T10:00:00+01:00"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\"}\n","stream":"stdout","time":"2026-11-20T10:00:0\u0030Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\"}\n","stream":"stdout","time":"2026-11-20T10:00:0\"Z"}',
+    rb'{"log":"{\"time\":\"2026-11-20T10:00:00Z\"}"x\n","stream":"stdout","time":"2026-11-20T10:00:00.25\Z"}',
+    b'{"log":"{\\"time\\":\t\\"2026-11-20T10:00:00Z\\"}\\n","stream":"stdout","time":"2026-11-20T10:00:00Z"}',
+    b'  {"log":"{\\"time\\":\\"2026-11-20T10:00:00Z\\"}\\n","stream":"stdout","time":"2026-11-20T10:00:00Z"} \r',
+    rb'{"log":{"time":"2026-11-20T10:00:00Z"},"stream":"stdout","time":"2026-11-20T10:00:00Z"}', b"", b" ", b"oops",
+]  # fmt: skip
+"""What stands among the usual lines of Docker."""
+
+
+@pytest.mark.parametrize("unwrap", [(("log",),), ()])
+@settings(max_examples=80, deadline=None)
+@given(
+    odd=st.lists(st.tuples(st.integers(0, 149), st.sampled_from(ODD_LINES)), max_size=3),
+    edits=EDITS,
+    digits=st.integers(0, 9),
+)
+def test_odd_lines_of_docker_among_many_are_read_as_alone(unwrap, odd, edits, digits):
+    usual = json.dumps({"log": json.dumps({"time": "2026-11-20T10:00:00Z", "id": "é", "n": 7}, ensure_ascii=False) + "\n", "stream": "stdout",
+                        "time": f"2026-11-20T10:00:00{'.' * (digits > 0)}{'1' * digits}Z"}, separators=(",", ":"), ensure_ascii=False).encode()  # fmt: skip
+    lines = [usual] * 150
+    for place, line in odd:
+        lines[place] = line
+    data = b"\n".join(lines)
+    for place, length, text in edits:
+        place %= len(data) + 1
+        data = data[:place] + text + data[place + length :]
+    reader = LineReader("s", FORMATS["docker"], CONTRACT if unwrap else DOCKER, "UTC", unwrap=unwrap)
     block = Block("s", "f", 0, data)
     assert content(reader.parse(block)) == content(reader.parse_each(block))
 

@@ -49,7 +49,7 @@ def unwrap(lines: Lines) -> Unwrapped:
         None,
         {name: stretch(octets, *pair) for name, pair in bounds.items()},
         np.flatnonzero(~sure),
-        texts={"log": (*bounds["log"], sure)},
+        texts={"log": (octets, *bounds["log"], sure)},
     )
 
 

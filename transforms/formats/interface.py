@@ -32,8 +32,8 @@ class Unwrapped:
     """Positions of the records that are to be judged one by one with `Format.record`."""
     bounds: tuple[Positions, Positions] | None = None
     """Where each object begins and ends in `json`, if not where the records stand in their block."""
-    texts: Mapping[str, tuple[Positions, Positions, Mask]] = dataclasses.field(default_factory=dict)
-    """Those of the fields that stand in the block as they are, and may hold JSON: where each begins and ends, and whether it is there."""
+    texts: Mapping[str, tuple[Octets, Positions, Positions, Mask]] = dataclasses.field(default_factory=dict)
+    """Those of the fields that may hold JSON and stand as they are in a text: the text, where each begins and ends, and whether it is there."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -158,7 +158,7 @@ def _parts(lines: Lines) -> Unwrapped:
     fields = {name: made(functools.partial(_column, octets, *pair)) for name, pair in bounds.items()}
     first, last = bounds["message"]
     there = sure & (last > first) & ~((last == first + 1) & at(first, "-"))
-    return Unwrapped(None, fields, np.flatnonzero(~sure), texts={"message": (first, last, there)})
+    return Unwrapped(None, fields, np.flatnonzero(~sure), texts={"message": (octets, first, last, there)})
 
 
 def _column(octets: Octets, starts: Positions, ends: Positions) -> Column:

@@ -102,6 +102,14 @@ def has_shape(octets: Octets, positions: Positions, shape: str) -> Mask:
     return fits
 
 
+def has_near(octets: Octets, positions: Positions, length: int, character: str) -> Mask:
+    """Of each position, whether a character is among so many octets from there on, all of which the text has."""
+    if not len(positions):
+        return np.zeros(0, dtype=bool)
+    found = _windows(octets, positions, length).view(np.uint8).reshape(len(positions), length)
+    return np.asarray((found == ord(character)).any(axis=1))
+
+
 def _windows(octets: Octets, positions: Positions, length: int) -> npt.NDArray[np.bytes_]:
     """The bytes that follow each position; others where the text ends too early."""
     windows: npt.NDArray[np.bytes_] = np.ndarray((len(octets) - length + 1,), f"S{length}", octets, strides=(1,))

@@ -274,7 +274,7 @@ class LineReader:
             if stands is None:
                 text, bounds, held, doubt = _inner_text(_merged(layers, path))
             else:
-                text, bounds, held, doubt = _inner_objects(lines.octets, *stands)
+                text, bounds, held, doubt = _inner_objects(*stands)
             found, rows = self._objects(text, bounds, np.arange(len(held)), sample, depth, {})
             doubts += [*doubt, *_all_but(rows, len(held), held, count)]
             layers.append(_columns_of(_spread(found, held[rows], count)))
