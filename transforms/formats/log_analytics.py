@@ -17,15 +17,17 @@ import pyarrow.compute as pc
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, made
 from retrolabel.transforms.kernels.coerce import Column, either
-from retrolabel.transforms.kernels.columns import Octets, blanked, strings
+from retrolabel.transforms.kernels.columns import Mask, Octets, blanked, strings
 from retrolabel.transforms.kernels.json_block import Shape, read_objects
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.json_text import in_strings, spans, strays, whole_end
+from retrolabel.transforms.kernels.json_text import spans_and_commas, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines, Positions, trimmed
 
-_WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
 _DIGIT = np.isin(np.arange(256), list(b"0123456789"))
 
+
+_FIRST = 100
+"""Numbers that are tried as whole ones first: where many are none, Arrow is long about it."""
 
 _LARGEST = 2**30
 """Bytes of the rows of a block once they have their columns' names; a result whose rows would be more is not read."""
@@ -55,12 +57,14 @@ def record(text: bytes) -> JsonObject:
 def lines_of(data: bytes) -> Lines:
     """The rows of all tables, each of which reads as an object."""
     octets = np.frombuffer(data, dtype=np.uint8)
-    (begins, ends), tables, (firsts, lasts), (nested, nested_ends) = spans(octets, 0, 2, 4, 5)
+    found, (commas, within) = spans_and_commas(octets, (0, 2, 4, 5), 4)
+    (begins, ends), tables, (firsts, lasts), (nested, _) = found
     ends = np.append(ends, len(data)) if len(ends) < len(begins) else ends
     stray, stray_ends = strays(octets, begins, ends)
     names = [_names(data[begin:end]) for begin, end in zip(*map(np.ndarray.tolist, tables), strict=False)]
-    arrays = np.flatnonzero(octets[firsts[: len(lasts)]] == ord("["))
-    firsts, lasts = firsts[arrays], lasts[arrays]
+    arrays = octets[firsts] == ord("[")
+    commas, arrays = commas[arrays[within]], arrays[: len(lasts)]
+    firsts, lasts = firsts[: len(lasts)][arrays], lasts[arrays]
     if (
         not all(names)
         or len(tables[0]) != len(tables[1])
@@ -74,14 +78,7 @@ def lines_of(data: bytes) -> Lines:
     of = np.searchsorted(tables[0], firsts, side="right") - 1
     if len(data) + int(np.array([sum(map(len, columns)) for columns in names], dtype=np.int64)[of].sum()) > _LARGEST:
         return _unreadable(data, begins, ends)
-    commas = np.flatnonzero(octets == ord(","))
-    row = np.searchsorted(firsts, commas, side="right") - 1
-    commas = commas[(row >= 0) & (commas < lasts[row])]
-    commas = commas[~in_strings(octets, commas)]
     if len(nested) or len(set(names[0])) < len(names[0]) or any(found != names[0] for found in names):
-        within = np.searchsorted(nested, commas, side="right") - 1
-        if len(nested):
-            commas = commas[(within < 0) | (commas >= nested_ends[np.minimum(within, len(nested_ends) - 1)])]
         return _objects(octets, firsts, lasts, commas, of, names)
     return _Rows(data, (firsts, lasts), commas, names[0])
 
@@ -94,8 +91,7 @@ class _Rows(Lines):
     ) -> None:
         super().__init__(data, bounds, text=self._object)
         self.names, self._commas = names, commas
-        self._begins, ends = (np.searchsorted(commas, bound) for bound in bounds)
-        self.right = ends - self._begins == len(names) - 1
+        self._begins, self.right = _placed(bounds, commas, len(names) - 1)
 
     def only(self, positions: Positions) -> "_Rows":
         """A block of some of the rows."""
@@ -108,7 +104,8 @@ class _Rows(Lines):
         places = np.append(self._commas, 0)  # if there is but one column, there are no commas
         begins = self.starts + 1 if number == 0 else places[np.minimum(row, len(self._commas))] + 1
         ends = self.ends - 1 if number == len(self.names) - 1 else places[np.minimum(row + 1, len(self._commas))]
-        begins, ends = np.where(self.right, begins, self.starts), np.where(self.right, ends, self.starts)
+        if not self.right.all():
+            begins, ends = np.where(self.right, begins, self.starts), np.where(self.right, ends, self.starts)
         return trimmed(self.octets, begins, ends) if self._spaced else (begins, ends)
 
     @functools.cached_property
@@ -117,7 +114,7 @@ class _Rows(Lines):
         before, after = (
             np.concatenate(places) for places in ((self.starts, self._commas), (self.ends - 1, self._commas))
         )
-        return bool(_WHITE[self.octets[before + 1]].any() or _WHITE[self.octets[after - 1]].any())
+        return bool((self.octets[before + 1] <= ord(" ")).any() or (self.octets[after - 1] <= ord(" ")).any())
 
     @functools.cached_property
     def escapes(self) -> bool:
@@ -132,6 +129,17 @@ class _Rows(Lines):
         edges = [first, *self._commas[begin : begin + len(self.names) - 1].tolist(), last - 1]
         values = [self.data[edge + 1 : end] for edge, end in itertools.pairwise(edges)]
         return b"{" + b",".join(map(b"".join, zip(self.names, values, strict=True))) + b"}"
+
+
+def _placed(bounds: tuple[Positions, Positions], commas: Positions, usual: int) -> tuple[Positions, Mask]:
+    """The number of the first comma of each row, and whether the row has as many as is usual."""
+    count = len(bounds[0])
+    if len(commas) == count * usual:
+        each = commas.reshape(count, usual)
+        if not usual or (np.all(each[:, 0] > bounds[0]) and np.all(each[:, -1] < bounds[1])):
+            return np.arange(count) * usual, np.ones(count, dtype=bool)
+    begins, ends = (np.searchsorted(commas, bound) for bound in bounds)
+    return begins, ends - begins == usual
 
 
 def _unreadable(data: bytes, begins: Positions, ends: Positions) -> Lines:
@@ -199,11 +207,11 @@ def unwrap(lines: Lines) -> Unwrapped:
 def _column(rows: _Rows, number: int) -> Column:
     begins, ends = rows.value(number)
     first = np.where(rows.right, rows.octets[begins], ord("n"))
-    quoted, words, numbers = (
-        first == ord('"'),
-        (first == ord("t")) | (first == ord("f")),
-        (first == ord("-")) | _DIGIT[first],
-    )
+    quoted = first == ord('"')
+    if quoted.all():
+        column = strings(rows.octets, begins + 1, ends - 1)
+        return _unescaped(column) if rows.escapes else (column, None)
+    words, numbers = (first == ord("t")) | (first == ord("f")), (first == ord("-")) | _DIGIT[first]
     if quoted.any():
         column, doubt = strings(rows.octets, begins + quoted, ends - quoted, quoted), None
         if rows.escapes:
@@ -214,6 +222,7 @@ def _column(rows: _Rows, number: int) -> Column:
     text = strings(rows.octets, begins, ends, numbers)
     doubt = either(pa.array(words), pc.equal(text, "-0"))  # a float
     try:
+        text.slice(0, _FIRST).cast(pa.int64())
         return text.cast(pa.int64()), doubt
     except pa.ArrowInvalid:
         return text.cast(pa.float64()), doubt

@@ -1,5 +1,7 @@
 """Where JSON values begin and end in a text that is not cut into lines."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from retrolabel.transforms.kernels.columns import Mask, Octets, stretches
@@ -20,16 +22,39 @@ def spans(octets: Octets, *levels: int) -> list[tuple[Positions, Positions]]:
     Returns:
         Of each level where each begins, and where each ends.
     """
+    return spans_and_commas(octets, levels)[0]
+
+
+def spans_and_commas(
+    octets: Octets, levels: Sequence[int], within: int | None = None
+) -> tuple[list[tuple[Positions, Positions]], tuple[Positions, Positions]]:
+    """The same as `spans`, and of the objects and arrays of one level the commas between what they hold.
+
+    Returns:
+        The spans; and of each comma where it stands, and in which object or array of its level, by number.
+    """
     folded = octets & 0xDF  # `[` and `{` are one bit apart, and so are `]` and `}`
-    places = np.flatnonzero((folded == ord("[")) | (folded == ord("]")))
+    marked = (folded == ord("[")) | (folded == ord("]"))
+    if within is not None:
+        marked |= octets == ord(",")
+    places = np.flatnonzero(marked)
     places = places[~in_strings(octets, places)]
     steps = _STEPS[octets[places]]
     depth = np.cumsum(steps, dtype=np.int32)
-    floor = np.minimum.accumulate(np.minimum(depth, 0))
-    depth -= floor
-    closing = (steps < 0) & (np.diff(floor, prepend=np.int32(0)) == 0)
-    opening = steps > 0
-    return [(places[opening & (depth == level + 1)], places[closing & (depth == level)] + 1) for level in levels]
+    turns = steps
+    if depth.min(initial=0) < 0:
+        floor = np.minimum.accumulate(np.minimum(depth, 0))
+        depth -= floor
+        turns = np.where(np.diff(floor, prepend=np.int32(0)) == 0, steps, 0)
+    brackets = np.flatnonzero(turns)
+    at, deep, opening = places[brackets], depth[brackets], turns[brackets] > 0
+    found = [(at[opening & (deep == level + 1)], at[~opening & (deep == level)] + 1) for level in levels]
+    if within is None:
+        return found, (places[:0], places[:0])
+    inside = depth == within + 1
+    commas = np.flatnonzero(inside & (steps == 0))
+    number = np.cumsum(inside & (steps > 0), dtype=np.int32)[commas] - 1
+    return found, (places[commas], number.astype(np.int64))
 
 
 def whole_end(data: bytes) -> int:
@@ -46,7 +71,7 @@ def in_strings(octets: Octets, places: Positions) -> Mask:
     marks[_escaped(octets)] = False
     # The numbers of quotes before each place, modulo 256, of which only the last bit is asked for.
     between = np.add.reduceat(marks.view(np.uint8), np.concatenate([[0], places]), dtype=np.uint8)[:-1]
-    return np.asarray(np.cumsum(between, dtype=np.uint8) % 2 == 1)
+    return np.asarray((np.cumsum(between, dtype=np.uint8) & 1).view(np.bool_))
 
 
 def _escaped(octets: Octets) -> Positions:
