@@ -28,7 +28,7 @@ from retrolabel.pipelines.engine_failure import from_engine, is_failed_job, tell
 from retrolabel.pipelines.freshness import wait_until_fresh
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.report.write import write_report
-from retrolabel.pipelines.runner import Runner, choose_runner
+from retrolabel.pipelines.runner import Runner, choose_runner, keep_freed_memory
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
 from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError
@@ -145,6 +145,8 @@ def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> No
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger("apache_beam.runners.dataflow").setLevel(logging.ERROR)
     logging.getLogger().addFilter(_is_told_once)  # the same each time: a filter that is there is not added again
+    if runner.in_process:
+        keep_freed_memory()
     pipeline = beam.Pipeline(runner=runner.runner, options=runner.options)
     _ = pipeline | "Build" >> BuildDataset(plan, tuple(inputs)).with_resource_hints(min_ram=WORKER_MEMORY)
     pipeline.run().wait_until_finish()

@@ -1,0 +1,38 @@
+"""What a build in process asks of the C library."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from retrolabel.pipelines.runner import keep_freed_memory
+
+REUSED = """
+import resource
+import numpy as np
+from retrolabel.pipelines.runner import keep_freed_memory
+keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(4 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = faults()
+print(first, sum(faults() for _ in range(8)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such parameters")
+def test_a_block_that_was_freed_is_used_again_without_asking_the_system() -> None:
+    code = REUSED
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+    first, later = map(int, result.stdout.split())
+    assert 8 * later < first
+
+
+def test_a_c_library_without_such_parameters_is_left_alone(monkeypatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+
+    keep_freed_memory()
