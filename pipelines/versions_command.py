@@ -53,7 +53,7 @@ def _describe(root: str, record: VersionRecord, created: datetime.datetime) -> d
 
 def _line(told: dict[str, Any]) -> str:
     part, found = next(iter(told["labels"].items()), ("", {}))
-    labels = ", ".join(f"{name} {balance(label, label.get('rows') or 0)}" for name, label in found.items())
+    labels = ", ".join(f"{name} {balance(label, told['splits'][part])}" for name, label in found.items())
     changes = told["changes"]
     if told["receipt"]:
         change = f"-{changes['examples_removed']:,} examples, somebody was forgotten in all versions before"

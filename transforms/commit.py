@@ -234,14 +234,11 @@ def _input_file(source: str, name: str, blocks: list[tally.BlockTally]) -> Input
 
 
 def _counts(name: str, counts: Counter[str], reasons: Counter[str]) -> SourceCounts:
-    other = (
-        ("attributed", "unattributed", "orphan")
-        if name == PREDICTIONS
-        else ("examples", "immature", "sampled_out", "suppressed")
-    )
-    return SourceCounts(
-        **{key: value for key, value in counts.items() if key not in other}, reasons=dict(sorted(reasons.items()))
-    )
+    fates = ("examples", "immature", "sampled_out", "suppressed"), ("attributed", "unattributed", "orphan")
+    own, other = fates if name == PREDICTIONS else fates[::-1]
+    counted = {key: value for key, value in counts.items() if key not in other}
+    # Where no row was of the day, no shard counted what became of them.
+    return SourceCounts(**(dict.fromkeys(own, 0) | counted), reasons=dict(sorted(reasons.items())))
 
 
 def _anonymity(plan: BuildPlan, tallies: Sequence[tally.Tally], counts: Counter[str]) -> dict[str, Any] | None:

@@ -457,4 +457,5 @@ def _is_missing(value: Any, field: Field) -> bool:
 def _wrong(value: Any, field: Field) -> Rejected:
     names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
     expected = f"array of {field.kind}" if field.repeated else field.kind
-    return Rejected(Reason.TYPE, f"field {field.name!r}: expected {expected}, got {names.get(type(value), 'null')}")
+    found = next((name for kind, name in names.items() if isinstance(value, kind)), "null")
+    return Rejected(Reason.TYPE, f"field {field.name!r}: expected {expected}, got {found}")

@@ -67,7 +67,11 @@ def test_show_tells_rows_accounting_and_columns(shop):
 def test_versions_lists_the_history(shop):
     (told,) = [json.loads(line) for line in run("versions", str(shop / "datasets/shoes"), "--json").splitlines()]
     assert (told["version"], told["parent"], told["date"]) == (1, None, DATE)
-    assert DATE in run("versions", str(shop / "datasets/shoes"))
+    line = run("versions", str(shop / "datasets/shoes"))
+    assert DATE in line
+    part, rows = "train", told["splits"]["train"]
+    true = told["labels"][part]["clicked"]["values"]["true"]
+    assert f"clicked {true:,} true ({true / rows:.2%})" in line.partition(f"; {part}: ")[2]
 
 
 def test_init_writes_a_config_that_builds_at_once(shop, tmp_path):
