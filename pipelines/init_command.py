@@ -255,7 +255,7 @@ def _without_time(name: str, best: str, sampled: Sampled) -> str:
         hint = "let the application log one"
     return (
         f"{name}: no field of {best} is a time in nearly every record of the sample. Fields are: {shown}. A time is ISO 8601, such as "
-        f"2026-11-20T10:00:00Z, or a number of seconds to nanoseconds since 1970: {hint} (docs/formats.md)"
+        f"2026-11-20T10:00:00Z, as in HTTP or access logs, or a number of seconds to nanoseconds since 1970: {hint} (docs/formats.md)"
     )
 
 

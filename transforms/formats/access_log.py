@@ -33,6 +33,7 @@ from retrolabel.transforms.kernels.columns import (
 )
 from retrolabel.transforms.kernels.json_line import JsonObject
 from retrolabel.transforms.kernels.lines import Lines, Positions, remaining
+from retrolabel.transforms.kernels.time_texts import MONTHS
 
 _TEXT = r'"((?:[^"\\]|\\.)*)"'
 _LINE = re.compile(
@@ -41,9 +42,8 @@ _LINE = re.compile(
     re.DOTALL | re.ASCII,
 )
 _TIME = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})", re.ASCII)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PLACES = np.array([65536, 256, 1])
-_BY_LETTERS = np.array(sorted((int.from_bytes(name.encode()), number) for number, name in enumerate(_MONTHS, 1)))
+_BY_LETTERS = np.array(sorted((int.from_bytes(name.encode()), number) for number, name in enumerate(MONTHS, 1)))
 _RARE = np.isin(np.arange(256), list(b"\\\t\v\f\r"))
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
@@ -60,10 +60,10 @@ def record(line: bytes) -> JsonObject:
             Reason.WRAPPER, 'expected host ident user [time] "request" status size, as in the common or combined format'
         )
     time = _TIME.fullmatch(match["time"])
-    if time is None or time[2] not in _MONTHS:
+    if time is None or time[2] not in MONTHS:
         raise Rejected(Reason.WRAPPER, "the time in brackets is not as in 10/Oct/2000:13:55:36 -0700")
     found = JsonObject({name: _something(match[name]) for name in ("vhost", "host", "ident", "user")})
-    found["time"] = f"{time[3]}-{_MONTHS.index(time[2]) + 1:02d}-{time[1]}T{time[4]}{time[5]}"
+    found["time"] = f"{time[3]}-{MONTHS.index(time[2]) + 1:02d}-{time[1]}T{time[4]}{time[5]}"
     request, status, size, referer, agent = match.groups()[5:]
     request = _something(request)
     found.update(request=request, **_parts(request or ""))

@@ -24,6 +24,7 @@ from retrolabel.transforms.kernels.coerce import Column
 from retrolabel.transforms.kernels.columns import Mask, Octets, groups, has_shape, next_of, next_place, places, strings
 from retrolabel.transforms.kernels.json_line import JsonObject
 from retrolabel.transforms.kernels.lines import Lines, Positions
+from retrolabel.transforms.kernels.time_texts import MONTHS
 
 _LAYOUTS = (
     r"^<\d{1,3}>1 (?P<time>[^ ]+) (?P<host>[^ ]+) (?P<program>[^ ]+) (?P<pid>[^ ]+) [^ ]+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+)(?: (?P<message>.*))?$",
@@ -32,7 +33,6 @@ _LAYOUTS = (
         r"(?P<program>[^ \[:]+)(?:\[(?P<pid>[^ \]]*)\])?:? ?(?P<message>.*)$"
     ),
 )
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TIME_LENGTH = len("Nov 23 10:00:00")
 _NAMES = ("time", "host", "program", "pid", "message")
 _TAGGED = re.compile(rb"^[^ ]+(?: [ \d]\d \d\d:\d\d:\d\d)? [\w.:-]+ [\w./@-]+(?:\[[^ \]]*\])?: ?")
@@ -50,8 +50,8 @@ def record(months: Sequence[str], line: bytes) -> JsonObject:
         raise Rejected(Reason.WRAPPER, "expected time host program: message")
     found = JsonObject({name: None if value in ("", "-") else value for name, value in match.groupdict().items()})
     time = found["time"]
-    if months and time and time[:3] in _MONTHS and len(time) == _TIME_LENGTH:
-        found["time"] = f"{months[_MONTHS.index(time[:3])]}-{time[4:6].replace(' ', '0')}T{time[7:]}"
+    if months and time and time[:3] in MONTHS and len(time) == _TIME_LENGTH:
+        found["time"] = f"{months[MONTHS.index(time[:3])]}-{time[4:6].replace(' ', '0')}T{time[7:]}"
     return found
 
 
@@ -67,7 +67,7 @@ def unwrap(months: Sequence[str], lines: Lines) -> Unwrapped:
 
 def _dated(months: Sequence[str], time: pa.Array) -> pa.Array:
     """Traditional times as ISO 8601, others as they are."""
-    month = pc.index_in(pc.utf8_slice_codeunits(time, 0, 3), pa.array(_MONTHS))
+    month = pc.index_in(pc.utf8_slice_codeunits(time, 0, 3), pa.array(MONTHS))
     day = pc.replace_substring(pc.utf8_slice_codeunits(time, 4, 6), " ", "0")
     date = pc.binary_join_element_wise(pa.array(months).take(month), day, "-")
     iso = pc.binary_join_element_wise(date, pc.utf8_slice_codeunits(time, 7, _TIME_LENGTH), "T")
@@ -107,7 +107,7 @@ def suggest(sample: bytes, written: datetime.date) -> dict[str, object]:
     times = (
         match["time"] for match in map(_LINES[1].match, sample.decode(errors="replace").split("\n")[:200]) if match
     )
-    return {"until": f"{written:%Y-%m}"} if any(time[:3] in _MONTHS for time in times) else {}
+    return {"until": f"{written:%Y-%m}"} if any(time[:3] in MONTHS for time in times) else {}
 
 
 def _matched(lines: Lines) -> Unwrapped:

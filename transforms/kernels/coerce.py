@@ -5,7 +5,7 @@ may pass on a row that it cannot judge (`doubtful`); the value form then decides
 
 Accepted: strings for strings; whole numbers for strings of their digits; numbers, and strings in JSON's number grammar, for
 numbers when nothing is lost (`7.0` and `"7"` for 7); `true`, `false` and the strings of those for booleans; for timestamps ISO 8601
-with a space or a T, a zone-less one being read in the source's zone, and epoch numbers in `time_unit` or, without one,
+with a space or a T and the other ways of `time_texts.py`, a zone-less one being read in the source's zone, and epoch numbers in `time_unit` or, without one,
 by magnitude: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
 """
 
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from retrolabel.schemas.contract import ARROW_TYPES, Field
 from retrolabel.schemas.reject import Reason, Rejected
+from retrolabel.transforms.kernels.time_texts import as_iso, columns_as_iso
 
 RawKind = Literal["string", "int", "float", "boolean"]
 """What a column of JSON values is read as before the contract is applied."""
@@ -193,6 +194,8 @@ def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
         values, doubtful = _iso_timestamps(raw, timezone)
         if doubtful is not None:
             values, doubtful = _epoch_timestamps(raw, values, doubtful, field, timezone)
+        if doubtful is not None:
+            values, doubtful = _rewritten_timestamps(raw, values, doubtful, timezone)
         outside = _outside(values.cast(pa.int64()), *_YEARS)
         return (values, doubtful) if not pc.any(outside).as_py() else (values, either(doubtful, outside))
     if pa.types.is_boolean(raw.type):
@@ -230,6 +233,16 @@ def _epoch_timestamps(raw: pa.Array, values: pa.Array, doubtful: pa.Array, field
         if doubtful is None:
             break
     return values, doubtful
+
+
+def _rewritten_timestamps(raw: pa.Array, values: pa.Array, doubtful: pa.Array, timezone: str) -> Column:
+    """Reads strings that are times in another way than ISO 8601, of those that are in doubt."""
+    iso = columns_as_iso(pc.if_else(doubtful, raw, None))
+    if iso.null_count == len(iso):
+        return values, doubtful
+    found, unsure = _iso_timestamps(iso, timezone)
+    rewritten = pc.is_valid(iso)
+    return pc.if_else(rewritten, found, values), either(pc.and_not(doubtful, rewritten), unsure)
 
 
 def _unit_of(magnitude: float) -> str:
@@ -390,7 +403,7 @@ def _number(value: Any, field: Field) -> int | float:
 
 def _timestamp(value: Any, field: Field, timezone: str) -> int:
     if isinstance(value, str):
-        if match := _ISO.fullmatch(value):
+        if match := _ISO.fullmatch(value) or _ISO.fullmatch(as_iso(value) or ""):
             return _iso_micros(match, field, timezone)
         if not re.fullmatch(_EPOCH, value):
             raise Rejected(

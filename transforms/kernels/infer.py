@@ -13,6 +13,7 @@ from retrolabel.schemas.contract import Field, Kind, TimeUnit
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.kernels.coerce import coerce_column, coerce_value
 from retrolabel.transforms.kernels.json_line import at_path, lift
+from retrolabel.transforms.kernels.time_texts import as_iso
 
 Path = tuple[str, ...]
 Record = Mapping[str, Any]
@@ -284,8 +285,8 @@ def _epoch_unit(name: str, numbers: Sequence[float], any_name: bool) -> TimeUnit
 
 
 def _times(items: Sequence[Any]) -> int:
-    """How many values are ISO 8601 times or dates."""
-    texts = [item for item in items if isinstance(item, str) and re.match(r"\d{4}-\d\d-\d\d", item)]
+    """How many values are times or dates in words, not numbers."""
+    texts = [item for item in items if isinstance(item, str) and (re.match(r"\d{4}-\d\d-\d\d", item) or as_iso(item))]
     field = Field("t", "timestamp", ("t",), True)
     _, doubtful = coerce_column(pa.array(texts, pa.string()), field, "UTC")
     unsure = (

@@ -72,6 +72,9 @@ def ecs(n, time, event):
 
 
 BUILT = {
+    "Apache's times": (lambda c: lines(joined(c, "time_local", lambda t: f"{t:[%d/%b/%Y:%H:%M:%S +0000]}")), "json", "time_local"),
+    "HTTP's times": (lambda c: lines(joined(c, "time", lambda t: f"{t:%a, %d %b %Y %H:%M:%S GMT}")), "json", "time"),
+    "BigQuery's times": (lambda c: lines(joined(c, "time", lambda t: f"{t:%Y-%m-%d %H:%M:%S.250 UTC}")), "json", "time"),
     "traditional syslog": (lambda c: text(c, lambda t, e: f"{t:%b %d %H:%M:%S} web-1 ml[42]: @cee: {json.dumps(e)}"), "syslog", "time"),
     "log entries with text": (lambda c: gzip.compress(around(c, gcp_text)), "gcp_logging", "timestamp"),
     "records of Azure": (azure_records, "azure_monitor", "time"),
@@ -241,7 +244,7 @@ def test_pairs_of_small_numbers_are_a_key_if_they_are_called_alike(tmp_path, mon
     ("make", "told"),
     [
         (lambda c: lines(events(c)), "no field of json is a time in nearly every record of the sample. Fields are: request_id, item, "),
-        (lambda c: lines(joined(c, "time", lambda t: f"{t:%a, %d %b %Y %H:%M:%S GMT}")), "'time' may be meant as one, but cannot be read"),
+        (lambda c: lines(joined(c, "time", lambda t: f"{t:%m/%d/%Y %H:%M:%S}")), "'time' may be meant as one, but cannot be read"),
         (lambda c: varied(c).decode().encode("utf-16"), "app-20261120 is UTF-16; logs are read as UTF-8"),
         (lambda c: text(c, lambda t, e: f"{t:%Y-%m-%d %H:%M:%S},250 INFO {json.dumps(e)}"), "no format fits"),
         (lambda c: gzip.compress(b""), "no format fits"),
