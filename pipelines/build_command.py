@@ -33,6 +33,7 @@ from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
 from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
+from retrolabel.transforms.commit import result_of
 from retrolabel.transforms.dataset import head_version, read_day_manifest, read_version
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input
 from retrolabel.transforms.progress import progress
@@ -94,6 +95,7 @@ def build_day(
     try:
         with _cleared(plan), _told_plainly(runner):
             run_pipeline(plan, inputs, runner)
+            told = result_of(plan)
     except RetrolabelError:
         if receipt_ids(plan.root) == plan.receipts:
             raise
@@ -101,8 +103,10 @@ def build_day(
         sweep(plan.root, math.inf)
         click.echo(f"{date}: somebody was forgotten while this was built; it is built again without them", err=True)
         return build_day(project, date, complete_until, runner, may_shrink=may_shrink)
-    published, manifest = _what_was_published(plan, head.version if head else 0)
-    report = leave_report(plan.root, read_version(plan.root, published.version))
+    published = told or _what_an_engine_published(plan, head.version if head else 0)
+    record = read_version(plan.root, published.version)
+    manifest = read_day_manifest(plan.root, record.days[plan.date.isoformat()])
+    report = leave_report(plan.root, record)
     return Built(published, manifest, plan.root, time.monotonic() - started, report)
 
 
@@ -152,7 +156,8 @@ def run_pipeline(plan: BuildPlan, inputs: Sequence[Input], runner: Runner) -> No
     pipeline.run().wait_until_finish()
 
 
-def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayManifest]:
+def _what_an_engine_published(plan: BuildPlan, before: int) -> Published:
+    """Worked out from the versions: an engine gives no result, and may have committed more than once."""
     head = head_version(plan.root)
     path = head.days.get(plan.date.isoformat()) if head else None
     if head is None or path is None:
@@ -163,10 +168,7 @@ def _what_was_published(plan: BuildPlan, before: int) -> tuple[Published, DayMan
         if (record := read_version(plan.root, number)).date == plan.date.isoformat() and record.receipt is None:
             head = record
             break
-    manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
-    return Published(
-        head.version, head.parent, head.version > before, dict(head.changes) if head.changes else None
-    ), manifest
+    return Published(head.version, head.parent, head.version > before, dict(head.changes) if head.changes else None)
 
 
 @contextlib.contextmanager

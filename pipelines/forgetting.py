@@ -12,17 +12,15 @@ The steps, each of which a second call repeats or finds done, so that a killed o
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 
 import click
 
 from retrolabel.configs.load import nearest_name
 from retrolabel.pipelines.report.write import write_report
-from retrolabel.schemas.errors import ConfigError, InputError, IntegrityError
+from retrolabel.schemas.errors import ConfigError, InputError, IntegrityError, StorageError
 from retrolabel.schemas.manifest import Erasure, VersionRecord
 from retrolabel.schemas.receipt import Receipt
 from retrolabel.transforms import storage
@@ -153,17 +151,18 @@ def _builds(root: str) -> dict[str, tuple[int, ...]]:
     return {path: tuple(versions) for path, versions in sorted(found.items())}
 
 
-def _records(root: str) -> Iterator[VersionRecord]:
-    """Of every version; one that retention removes meanwhile is none."""
-    for number in version_numbers(root):
+def _records(root: str, taken: Collection[int] = ()) -> Iterator[VersionRecord]:
+    """Of every version, and of numbers that were found taken though they are not listed; one that retention removes meanwhile is none."""
+    for number in sorted({*version_numbers(root), *taken}):
         with contextlib.suppress(InputError):
             yield read_version(root, number)
 
 
 def _commit(root: str, receipt: str, erased: Callable[[str, str], str]) -> tuple[int, bool]:
     """The version without the people, and whether it is new: that of an earlier call stands if the newest has nothing of them."""
+    taken: set[int] = set()
     while True:
-        records = list(_records(root))
+        records = list(_records(root, taken))
         suffix = suffix_of(receipt_ids(root))  # after the newest record: see `publish`
         rewritten = {path: erased(path, suffix) for record in records for path in record.days.values()}
         head = records[-1]
@@ -175,6 +174,9 @@ def _commit(root: str, receipt: str, erased: Callable[[str, str], str]) -> tuple
         record = _next(root, head, days, receipt)
         if storage.create_if_absent(storage.join(root, record_path(record.version)), record.to_json().encode()):
             return record.version, True
+        if record.version in taken:
+            raise StorageError(f"{record_path(record.version)!r} is there, and cannot be read: run this again")
+        taken.add(record.version)
 
 
 def _next(root: str, head: VersionRecord, days: Mapping[str, str], receipt: str) -> VersionRecord:
@@ -199,7 +201,7 @@ def _next(root: str, head: VersionRecord, days: Mapping[str, str], receipt: str)
 
 
 def _check_stored(root: str, manifests: Set[str]) -> None:
-    """Makes sure that what was rewritten is still there: a sweep of all young files would take it away."""
+    """Makes sure that what was rewritten is there, and stays: a sweep of all young files would take it away."""
     sizes = {path: size for path, (size, _) in storage.list_files(root).items()}
     for path in manifests:
         for part in read_day_manifest(root, path).files:
@@ -207,6 +209,7 @@ def _check_stored(root: str, manifests: Set[str]) -> None:
                 raise IntegrityError(
                     f"{part.path!r} is not there, though it was just written: is `retrolabel gc` at work? Run this again"
                 )
+    storage.settle(root, {path.rpartition("/")[0] for path in manifests})
 
 
 def _replace(root: str, number: int, erased: Callable[[str, str], str]) -> None:
@@ -269,18 +272,14 @@ def _erased_by(root: str, receipt: str) -> Iterator[ErasedDay]:
 def _alone(root: str, receipt: str) -> Iterator[None]:
     """Only one erasure of a dataset at a time: two would take each other's work for leftovers.
 
-    On a local disk the second waits; the system gives the lock back when its holder dies. On an object store the second is refused, and
-    the first, were it killed, has to be called again: the lock is its receipt's.
+    On a local disk the second waits; the system gives the lock back when its holder dies. On an object store, or a disk without
+    locks, the second is refused, and the first, were it killed, has to be called again: the lock is its receipt's.
     """
     if storage.is_local(root):
-        path = os.path.join(root, "_tmp", "forget.lock")
-        with storage.using(path, "write"):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            file = open(path, "a")  # noqa: SIM115 - held for as long as the lock
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        return
+        with storage.locked(storage.join(root, "_tmp", "forget.lock"), wait=True) as held:
+            if held:
+                yield
+                return
     path = storage.join(root, RECEIPTS, "at-work")
     if not storage.create_if_absent(path, receipt.encode()) and (other := storage.read_bytes(path).decode()) != receipt:
         raise InputError(f"the erasure for receipt {other} is at work, or was killed: wait for it, or call it again with its subjects. "

@@ -12,7 +12,7 @@ from retrolabel.pipelines.notify import run_program, send_webhook, write_message
 from retrolabel.pipelines.publish_iceberg import register_version
 from retrolabel.pipelines.publish_lineage import send_lineage
 from retrolabel.pipelines.publish_spans import link_span
-from retrolabel.schemas.errors import HookError, RetrolabelError
+from retrolabel.schemas.errors import HookError, InputError, RetrolabelError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
@@ -32,7 +32,9 @@ def begin_hooks(project: Project) -> None:
     """Notes, for hooks that are new, that what was published before them is not theirs to tell."""
     for name in _configured(project):
         if _told_up_to(project.root, name) is None:
-            _note(project.root, name, max(version_numbers(project.root), default=0))
+            before = max(version_numbers(project.root), default=0)
+            # Another run may have begun, published and noted more meanwhile: what it has not told yet must not count as told.
+            storage.create_if_absent(_path(project.root, name), _receipt(before))
 
 
 def run_hooks(project: Project) -> Iterator[HookError]:
@@ -41,7 +43,10 @@ def run_hooks(project: Project) -> Iterator[HookError]:
         try:
             for number in version_numbers(project.root):
                 if number > (_told_up_to(project.root, name) or 0):
-                    record = read_version(project.root, number)
+                    try:
+                        record = read_version(project.root, number)
+                    except InputError:  # retention of another run removed it since it was listed
+                        continue
                     HOOKS[name](project, record, read_day_manifest(project.root, record.days[record.date]))
                     _note(project.root, name, number)
         except RetrolabelError as error:
@@ -63,7 +68,11 @@ def _told_up_to(root: str, name: str) -> int | None:
 
 
 def _note(root: str, name: str, version: int) -> None:
-    storage.write_once(_path(root, name), f'{{"version": {version}}}\n'.encode())
+    storage.write_once(_path(root, name), _receipt(version))
+
+
+def _receipt(version: int) -> bytes:
+    return f'{{"version": {version}}}\n'.encode()
 
 
 def _path(root: str, name: str) -> str:

@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import itertools
 import json
-import os
 import signal
 import sys
 import time
@@ -139,17 +137,12 @@ def alone(root: str) -> Iterator[bool]:
     if not storage.is_local(root):
         yield True
         return
-    path = os.path.join(root, "_tmp", "run.lock")
-    with storage.using(path, "write"):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        file = open(path, "a")  # noqa: SIM115 - held for as long as the lock
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    with storage.locked(storage.join(root, "_tmp", "run.lock"), wait=False) as held:
+        if held is None:
+            click.echo(
+                f"warning: the file system of {root} has no locks: of two runs at once both do the work", err=True
+            )
+        yield held is not False
 
 
 def parse_now(_: click.Context, __: click.Parameter, value: str | None) -> datetime.datetime | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -31,7 +32,10 @@ from retrolabel.transforms.merge import received
 from retrolabel.transforms.monitor import store_measured
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan
 from retrolabel.transforms.progress import progress
-from retrolabel.transforms.publish import publish
+from retrolabel.transforms.publish import Published, publish
+from retrolabel.transforms.storage import create, read_bytes
+
+_RESULT = "published.json"
 
 
 @dataclasses.dataclass(eq=False)
@@ -80,7 +84,20 @@ class CommitVersion(beam.PTransform):
         measured = store_measured(self.plan, map(from_ipc, received(tallies, tally.MODEL)))
         manifest = manifest.model_copy(update={"files": [*manifest.files, *measured]})
         published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days, self.plan.receipts)
+        leave_result(self.plan, published)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
+
+
+def leave_result(plan: BuildPlan, published: Published) -> None:
+    """Leaves what came of the commit for the command that runs the build in its own process; see `result_of`."""
+    if plan.spill:
+        with create(os.path.join(plan.spill, _RESULT)) as file:
+            file.write(json.dumps(dataclasses.asdict(published)).encode())
+
+
+def result_of(plan: BuildPlan) -> Published | None:
+    """What came of the commit of a build that ran in this process; None if it ran on an engine."""
+    return Published(**json.loads(read_bytes(os.path.join(plan.spill, _RESULT)))) if plan.spill else None
 
 
 def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sliced) -> DayManifest:

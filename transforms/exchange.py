@@ -7,7 +7,7 @@ disk, because the in-process runner would hold several copies of shuffled bytes 
 
 import contextlib
 import dataclasses
-import pathlib
+import os
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from retrolabel.transforms.kernels.arrange import HASH
 from retrolabel.transforms.kernels.hashing import shard_of
-from retrolabel.transforms.storage import using
+from retrolabel.transforms.storage import create, using
 
 FLUSH_BYTES = 4 * 2**20
 """How much is gathered for a shard before it is sent through an engine's shuffle."""
@@ -115,11 +115,11 @@ class SpillRows(beam.DoFn):
         schema = partition.table.schema
         with using(self.folder, "write"):
             if partition.stream not in self.files:
-                path = pathlib.Path(self.folder, f"{uuid.uuid4().hex}.arrow")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                opened = pa.OSFile(str(path), "wb")
+                path = os.path.join(self.folder, f"{uuid.uuid4().hex}.arrow")
+                create(path).close()
+                opened = pa.OSFile(path, "wb")
                 opened.write(schema.serialize())
-                self.files[partition.stream] = str(path), opened
+                self.files[partition.stream] = path, opened
             name, segment = self.files[partition.stream]
             (batch,) = partition.table.combine_chunks().to_batches()
             at = segment.tell()

@@ -3,10 +3,11 @@
 The in-process runner keeps several copies of what is shuffled in memory.
 """
 
+import os
 import pathlib
 import uuid
 
-from retrolabel.transforms.storage import using
+from retrolabel.transforms.storage import create, using
 
 _HERE, _IN_FILE = b"=", b"@"
 
@@ -20,11 +21,10 @@ def send(data: bytes, spill: str | None) -> bytes:
     """
     if not data or spill is None:
         return _HERE + data if data else b""
-    path = pathlib.Path(spill, f"{uuid.uuid4().hex}.parcel")
-    with using(spill, "write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return _IN_FILE + str(path).encode()
+    path = os.path.join(spill, f"{uuid.uuid4().hex}.parcel")
+    with using(spill, "write"), create(path) as file:
+        file.write(data)
+    return _IN_FILE + path.encode()
 
 
 def receive(message: bytes) -> bytes:

@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 from retrolabel.schemas.errors import ForgottenError, IntegrityError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import example_schema, head_version, read_day_manifest, read_part, record_path
+from retrolabel.transforms.dataset import (
+    example_schema,
+    head_version,
+    read_day_manifest,
+    read_part,
+    read_version,
+    record_path,
+)
 from retrolabel.transforms.receipts import receipt_ids
 
 _BEFORE = " before"
@@ -56,9 +63,10 @@ def publish(
             )
     path = f"{folder}/manifest-{manifest.digest[:16]}.json"
     storage.write_once(storage.join(root, path), manifest.to_json().encode())
+    storage.settle(root, {file.rpartition("/")[0] for file in (path, *(part.path for part in manifest.files))})
     compared: dict[str, dict[str, Any]] = {}
+    head = head_version(root)
     while True:
-        head = head_version(root)
         # In this order: whoever forgets writes a receipt first, and then takes the number that this version would have.
         if receipt_ids(root) != receipts:
             raise ForgottenError("nothing was published: somebody was forgotten while this was built; build again")
@@ -79,6 +87,9 @@ def publish(
         )
         if storage.create_if_absent(storage.join(root, record_path(record.version)), record.to_json().encode()):
             return Published(record.version, record.parent, True, changes)
+        head = head_version(root)
+        if head is None or head.version < record.version:  # the listing lags behind; asked for by its name it is there
+            head = read_version(root, record.version)
 
 
 def _newest(days: dict[str, str], count: int | None) -> dict[str, str]:

@@ -6,13 +6,15 @@ object visible whole. Nothing here imports Beam until a path asks for it.
 
 import contextlib
 import errno
+import fcntl
 import functools
 import importlib
 import importlib.util
 import os
+import re
 import uuid
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, Literal
 
 from retrolabel.schemas.errors import StorageError
 
@@ -44,7 +46,7 @@ def read_bytes(path: str) -> bytes:
         beam = beam_filesystems()
         if not beam.exists(path):
             raise FileNotFoundError(path)
-        with beam.open(path, compression_type="uncompressed") as file:
+        with _unless_removed(path), beam.open(path, compression_type="uncompressed") as file:
             data: bytes = file.read()
         return data
 
@@ -64,6 +66,9 @@ def write_once(path: str, data: bytes, modified: float | None = None) -> None:
         if path.startswith("hdfs://"):
             beam_filesystems().get_filesystem(path).write_once(path, data)
             return
+        if path.startswith("s3://") and len(data) <= _ONE_REQUEST:
+            _put_on_s3(path, data)
+            return
         if not is_local(path):
             with beam_filesystems().create(path, compression_type="uncompressed") as file:
                 file.write(data)
@@ -71,6 +76,7 @@ def write_once(path: str, data: bytes, modified: float | None = None) -> None:
         with contextlib.suppress(FileNotFoundError):  # nobody wrote it yet, or `gc` takes it away at the moment
             if os.path.getsize(path) == len(data) and read_bytes(path) == data:
                 os.utime(path)  # to `gc` it is young again: this build is about to list it
+                _sync_folder(path)  # a build that was killed may have moved it here and not come to this
                 return
         temporary = _write_beside(path, data)
         if modified is not None:
@@ -105,7 +111,8 @@ def create_if_absent(path: str, data: bytes) -> bool:
         except FileExistsError:
             return False
         finally:
-            os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError):  # `gc --older-than 0s` was quicker
+                os.unlink(temporary)
         _sync_folder(path)
         return True
 
@@ -126,9 +133,12 @@ def list_files(folder: str) -> dict[str, tuple[int, float]]:
                         status = os.stat(path)
                         found[os.path.relpath(path, folder).replace(os.sep, "/")] = status.st_size, status.st_mtime
             return found
-        for match in beam_filesystems().match([join(folder, "**")]):
+        inside = join(folder, "")
+        # Beam's patterns cannot quote a character: any may stand where one of these does, and what is beside the folder is left out.
+        for match in beam_filesystems().match([re.sub(r"[\[*?]", "?", inside) + "**"]):
             for file in match.metadata_list:
-                found[file.path[len(folder.rstrip("/")) + 1 :]] = file.size_in_bytes, file.last_updated_in_seconds
+                if file.path.startswith(inside):
+                    found[file.path.removeprefix(inside)] = file.size_in_bytes, file.last_updated_in_seconds
     return found
 
 
@@ -145,7 +155,8 @@ def modified(path: str) -> float | None:
             return os.stat(path).st_mtime
         beam = beam_filesystems()
         if beam.exists(path):
-            changed: float = beam.last_updated(path)
+            with _unless_removed(path):
+                changed: float = beam.last_updated(path)
             return changed
     return None
 
@@ -156,14 +167,16 @@ def delete(path: str) -> None:
     Raises:
         StorageError: the storage refuses.
     """
-    with using(path, "remove"):
+    with using(path, "remove"), contextlib.suppress(FileNotFoundError):
         if is_local(path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            os.unlink(path)
         elif path.startswith("azfs://"):
             _remove_on_azure(path)
+        elif path.startswith("gs://"):
+            _remove_on_gcs(path)
         elif (beam := beam_filesystems()).exists(path):
-            beam.delete([path])
+            with _unless_removed(path):
+                beam.delete([path])
 
 
 def remove_empty_folders(folder: str) -> None:
@@ -177,12 +190,49 @@ def remove_empty_folders(folder: str) -> None:
                 os.rmdir(parent)
 
 
+def create(path: str, mode: Literal["wb", "ab"] = "wb") -> BinaryIO:
+    """Opens a local file, in a folder that is made if need be, however often `gc` takes it away while it is empty."""
+    folder = os.path.dirname(path) or "."
+    for _ in range(_ATTEMPTS):
+        _make_folder(folder)
+        with contextlib.suppress(FileNotFoundError):
+            return open(path, mode)
+        _refuse_dangling(path)
+    raise StorageError(f"cannot write {path!r}: its folder is not there, however often it is made")
+
+
+@contextlib.contextmanager
+def locked(path: str, *, wait: bool) -> Iterator[bool | None]:
+    """Holds the system's lock of a local file, which is given back when its holder dies.
+
+    Args:
+        path: of the file, which is made if need be and stays.
+        wait: until whoever holds it gives it back.
+
+    Yields:
+        Whether it is held; None where the file system has no locks.
+    """
+    with using(path, "write"):
+        file = create(path, "ab")
+    with file:
+        held: bool | None = True
+        with using(path, "lock"):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                held = False
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                held = None
+        yield held
+
+
 def _write_beside(path: str, data: bytes) -> str:
     """Writes and syncs a temporary file in the folder of `path`, which is made if need be."""
-    folder = os.path.dirname(path) or "."
-    temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
+    temporary = os.path.join(os.path.dirname(path) or ".", f"{TEMPORARY}{uuid.uuid4().hex}")
     try:
-        with _create_in(folder, temporary) as file:
+        with create(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -193,20 +243,46 @@ def _write_beside(path: str, data: bytes) -> str:
     return temporary
 
 
-def _create_in(folder: str, path: str) -> BinaryIO:
-    while True:
-        _make_folder(folder)
-        with contextlib.suppress(FileNotFoundError):  # `gc` took the folder away while it was empty
-            return open(path, "wb")
-
-
 def _make_folder(folder: str) -> None:
     """Makes a folder and those above it, each synced into the one that holds it."""
     if not os.path.isdir(folder):
+        _refuse_dangling(folder)
         _make_folder(os.path.dirname(folder) or ".")
-        with contextlib.suppress(FileExistsError):  # another writer was first; a file of that name fails later
-            os.mkdir(folder)
-        _sync_folder(folder)
+        with contextlib.suppress(FileNotFoundError):  # `gc` took the one above away: it is made again
+            with contextlib.suppress(FileExistsError):  # another writer was first; a file of that name fails later
+                os.mkdir(folder)
+            _sync_folder(folder)
+
+
+def _refuse_dangling(path: str) -> None:
+    if os.path.islink(path) and not os.path.exists(path):
+        raise StorageError(
+            f"cannot write below {path!r}: it is a link to {os.readlink(path)!r}, which is not there. "
+            "Hint: is a disk not mounted? Else make that folder, or remove the link"
+        )
+
+
+def settle(root: str, folders: Iterable[str]) -> None:
+    """Makes folders below a dataset's folder survive a power cut: a build that was killed may have made some and not come to that.
+
+    Args:
+        root: the dataset's folder; on a store that has no folders nothing happens.
+        folders: relative to it.
+    """
+    if not is_local(root):
+        return
+    with using(root, "write"):
+        above = {root}
+        for folder in folders:
+            names = folder.split("/")
+            above |= {os.path.join(root, *names[: count + 1]) for count in range(len(names))}
+        for path in sorted(above):
+            _sync_folder(path)
+    path = os.path.dirname(os.path.abspath(root))
+    while path != os.path.dirname(path):
+        with contextlib.suppress(OSError):  # not ours: it may be of another file system, or forbidden to be read
+            _sync_folder(path)
+        path = os.path.dirname(path)
 
 
 def _sync_folder(path: str) -> None:
@@ -227,10 +303,26 @@ def using(path: str, verb: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError(f"cannot {verb} {path!r}: {told(error, path)}") from None
-    except (ValueError, ImportError) as error:  # Beam's, of a URL whose filesystem is not installed
-        if is_local(path):
+    except Exception as error:
+        # Beam's own, of a URL whose filesystem is not installed, and what the clients of stores raise.
+        if is_local(path) or not (isinstance(error, ValueError | ImportError) or _is_of_client(error)):
             raise
         raise StorageError(f"cannot {verb} {path!r}: {told(error, path)}") from None
+
+
+@contextlib.contextmanager
+def _unless_removed(path: str) -> Iterator[None]:
+    """An object that `gc` or retention removes between a look and what is done with it is not there."""
+    try:
+        yield
+    except Exception:
+        if beam_filesystems().exists(path):
+            raise
+        raise FileNotFoundError(path) from None
+
+
+def _is_of_client(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in _CLIENTS
 
 
 def told(error: Exception, path: str) -> str:
@@ -242,6 +334,18 @@ def told(error: Exception, path: str) -> str:
     return _ADVICE.get(getattr(inner, "errno", None) or 0) or str(getattr(inner, "strerror", None) or inner)
 
 
+_CLIENTS = ("apache_beam", "azure", "botocore", "google", "hdfs", "requests", "urllib3")
+"""Packages whose errors are no `OSError`."""
+
+_ATTEMPTS = 1000
+"""To make a folder: each needs a sweep that comes in the moment between the folder and its first file."""
+
+_ONE_REQUEST = 64 << 20
+"""Bytes up to which S3 is sent an object whole; a larger one goes in parts, so that a lost connection does not cost all of it."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without locks answer, as NFS without its lock daemon."""
+
 _EXTRAS = {"gs": "gcp", "s3": "aws", "azfs": "azure", "hdfs": "hdfs"}
 
 
@@ -249,6 +353,7 @@ _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run again (`retrolabel gc` removes what killed builds left)",
     errno.EDQUOT: "the quota is used up: free some space and run again",
     errno.EROFS: "the file system is read-only",
+    errno.ESTALE: "the file system took it away (stale file handle): see that it is mounted, and run again",
     errno.EACCES: "permission denied: check who owns the file and its folder",
     errno.EPERM: "permission denied, or a file system without hard links, which a commit needs",
 }
@@ -300,6 +405,16 @@ def _create_on_gcs(path: str, data: bytes) -> bool:
     return True
 
 
+def _remove_on_gcs(path: str) -> None:
+    """By its name: Beam takes it for a pattern, and removes what matches."""
+    import google.cloud.storage
+    from google.api_core.exceptions import NotFound
+
+    bucket, _, name = path.removeprefix("gs://").partition("/")
+    with contextlib.suppress(NotFound):
+        google.cloud.storage.Client().bucket(bucket).blob(name).delete()
+
+
 def _create_on_azure(path: str, data: bytes) -> bool:
     from azure.core.exceptions import AzureError, ResourceExistsError
 
@@ -338,18 +453,22 @@ def _azure_blob(path: str) -> Any:
 def _create_on_s3(path: str, data: bytes) -> bool:
     from botocore.exceptions import ClientError
 
-    from retrolabel.transforms import s3
-
-    bucket, _, name = path.removeprefix("s3://").partition("/")
-    client = s3.client("s3")
     while True:
         try:
-            client.put_object(Bucket=bucket, Key=name, Body=data, IfNoneMatch="*")
+            _put_on_s3(path, data, IfNoneMatch="*")
         except ClientError as error:
             code = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if code == 409:  # another request on the same key was under way; it has an end
                 continue
             if code == 412:
                 return False
-            raise StorageError(f"cannot write {path!r}: {error}") from None
+            raise
         return True
+
+
+def _put_on_s3(path: str, data: bytes, **conditions: str) -> None:
+    """In one request: Beam's upload begins, sends and completes in three, and what is begun and not completed is stored, and paid for."""
+    from retrolabel.transforms import s3
+
+    bucket, _, name = path.removeprefix("s3://").partition("/")
+    s3.client("s3").put_object(Bucket=bucket, Key=name, Body=data, **conditions)

@@ -10,7 +10,7 @@ from retrolabel.transforms.receipts import receipt_ids, suffix_of
 
 _BUILT = re.compile(
     r"(?:\d{4}-\d\d-\d\d/[0-9a-f]{16}(?P<build>-[0-9a-f]{8})?|_tmp/[^/-]+(?P<run>-[0-9a-f]{8})?)/.+"
-    r"|_(?:versions|receipts)/\.tmp-[^/]+|_reports/(?:\d{8}\.html|\.tmp-[^/]+)|croissant-\d{8}\.json|\.tmp-[^/]+"
+    r"|_(?:versions|receipts|hooks)/\.tmp-[^/]+|_reports/(?:\d{8}\.html|\.tmp-[^/]+)|croissant-\d{8}\.json|\.tmp-[^/]+"
 )
 """What builds write below a dataset's folder, and nothing that a person may have put there."""
 
@@ -81,7 +81,7 @@ def listed_files(root: str) -> set[str]:
 def _is_ignorant(path: str, receipts: tuple[str, ...]) -> bool:
     """Whether a build or run wrote a file that did not know all receipts, or it is the report or card of a version that is gone."""
     match = _BUILT.fullmatch(path)
-    if not receipts or match is None or path.rpartition("/")[0] in ("_versions", "_receipts"):
+    if not receipts or match is None or path.rpartition("/")[0] in ("_versions", "_receipts", "_hooks"):
         return False
     if path.startswith("_reports/") or "/" not in path:
         return path.endswith((".html", ".json"))

@@ -223,6 +223,35 @@ def test_reads_and_writes_that_do_half_change_nothing(first):
     assert first.meets(Fault(first.project, Kind.READ | Kind.WRITE, What.SHORT, lasting=True)).code == 0
 
 
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_the_file_system_has_no_locks_a_run_says_so_and_goes_on(daily, error):
+    daily.restore()
+    ended = daily.run(Fault(daily.root, Kind.LOCK, What.FAIL, error=error))
+    assert (ended.code, ended.calls) == (0, 1), ended
+    assert "warning: the file system of " in ended.output
+    assert "has no locks" in ended.output
+    assert daily.swept() == daily.expected
+
+
+def test_where_the_file_system_has_no_locks_an_erasure_keeps_others_out_as_on_an_object_store(forgotten):
+    ended = forgotten.meets(Fault(forgotten.root, Kind.LOCK, What.FAIL, error=errno.ENOLCK))
+    assert (ended.code, ended.calls) == (0, 1), ended
+    assert not (forgotten.root / "_receipts/at-work").exists()
+
+
+def test_a_lock_that_fails_otherwise_is_told(daily):
+    ended = daily.meets(Fault(daily.root, Kind.LOCK, What.FAIL, error=errno.EIO))
+    assert ended.code == 7
+    assert "cannot lock" in ended.output
+
+
+def test_a_handle_that_went_stale_on_a_network_file_system_is_told_as_storage(first):
+    for kinds in (Kind.CREATE, Kind.SYNC, Kind.LINK, Kind.LIST):
+        ended = first.meets(Fault(first.root, kinds, What.FAIL, 0, lasting=True, error=errno.ESTALE))
+        assert ended.code == 7, ended
+        assert "the file system took it away" in ended.output, ended
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES, indirect=True)
 def test_killed_before_every_change(scene):

@@ -12,6 +12,8 @@ import threading
 import pytest
 from click.testing import CliRunner
 
+from retrolabel.pipelines import hooks
+from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.cli import commands
 from tests.support.daily import click, make_shop, midnight, serve
 
@@ -120,6 +122,43 @@ def test_a_receiver_that_is_not_there_is_told_by_the_run_that_finds_it(tmp_path,
     assert "cannot reach 127.0.0.1" in run(folder, code=10).stderr
     assert json.loads((folder / "newest.json").read_text())["version"] == 3  # one hook's failure is not another's
     assert "on_publish.webhook failed" in run(folder, code=10).stderr
+
+
+def test_a_run_that_begins_while_another_has_published_and_not_told_yet_keeps_nothing_from_being_told(
+    tmp_path, receiver, url, monkeypatch
+):
+    folder = shop(tmp_path, f"on_publish: {{webhook: {{url: {url}}}}}\n")
+    project = check_project(str(folder / "shop.yaml"))
+    listing = hooks.version_numbers
+
+    def other_run_then_list(root: str) -> list[int]:
+        monkeypatch.setattr(hooks, "version_numbers", listing)
+        hooks.begin_hooks(project)
+        CliRunner().invoke(commands, ["build", str(folder / "shop.yaml"), "--date", "2026-11-20"])
+        return listing(root)
+
+    monkeypatch.setattr(hooks, "version_numbers", other_run_then_list)
+    hooks.begin_hooks(project)
+    assert list(hooks.run_hooks(project)) == []
+    assert [json.loads(body)["version"] for _, body in receiver.requests] == [1]
+
+
+def test_a_version_that_retention_of_another_run_removes_meanwhile_is_no_failure(tmp_path, receiver, url, monkeypatch):
+    folder = shop(tmp_path, f"on_publish: {{webhook: {{url: {url}}}}}\n")
+    receiver.status = 500
+    run(folder, code=10)
+    receiver.status, before = 200, len(receiver.requests)
+    project = check_project(str(folder / "shop.yaml"))
+    listing = hooks.version_numbers
+
+    def list_then_expire(root: str) -> list[int]:
+        numbers = listing(root)
+        (folder / "datasets/shop/_versions/00000001.json").unlink()
+        return numbers
+
+    monkeypatch.setattr(hooks, "version_numbers", list_then_expire)
+    assert list(hooks.run_hooks(project)) == []
+    assert [json.loads(body)["version"] for _, body in receiver.requests[before:]] == [2, 3]
 
 
 def test_what_was_published_by_hand_is_told_by_the_next_run_and_what_came_before_the_hook_is_not(tmp_path):

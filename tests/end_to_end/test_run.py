@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import retrolabel
 from retrolabel.configs.load import load_project
+from retrolabel.pipelines import build_command
 from retrolabel.pipelines.cli import commands
 from retrolabel.pipelines.run_command import alone, run_due_days
 from retrolabel.pipelines.runner import choose_runner
@@ -159,6 +160,24 @@ def test_started_twice_at_once_one_run_works_and_the_other_has_nothing_to_do(sho
     ]  # fmt: skip
     with alone(str(shop / "datasets/shop")) as first, alone(str(shop / "datasets/shop")) as second:
         assert (first, second) == (True, False)
+
+
+def test_of_two_builds_of_a_day_at_once_one_says_that_it_published(shop, monkeypatch):
+    project, outcomes = load_project(shop / "shop.yaml"), []
+    run_pipeline = build_command.run_pipeline
+
+    def build() -> None:
+        built = build_command.build_day(project, datetime.date(2026, 11, 20), {}, choose_runner([]))
+        outcomes.append((built.published.version, built.published.is_new))
+
+    def other_build_first(*arguments) -> None:
+        monkeypatch.setattr(build_command, "run_pipeline", run_pipeline)
+        build()
+        run_pipeline(*arguments)
+
+    monkeypatch.setattr(build_command, "run_pipeline", other_build_first)
+    build()
+    assert outcomes == [(1, True), (1, False)]
 
 
 def test_retention_keeps_the_newest_versions_the_pinned_and_whoever_reads(shop):

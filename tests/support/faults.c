@@ -10,13 +10,14 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { KILL = 1, TEAR, FAIL, SHORT, END, AFTER, DELAY };
 enum { MKDIR = 1, CREATE = 2, WRITE = 4, SYNC = 8, CLOSE = 16, RENAME = 32, LINK = 64, REMOVE = 128, TOUCH = 256,
-       OPEN = 512, READ = 1024, LIST = 2048 };
+       OPEN = 512, READ = 1024, LIST = 2048, LOCK = 4096 };
 
 #define FILES 65536
 static unsigned char opened[FILES]; /* 1: to read, 2: to write */
@@ -61,6 +62,7 @@ int rmdir(const char *path) { AROUND(REMOVE, is_below(path), REAL(rmdir)(path)) 
 int unlinkat(int at, const char *path, int flags) { AROUND(REMOVE, is_below(path) || mode_of(at), REAL(unlinkat)(at, path, flags)) }
 int utimensat(int at, const char *path, const struct timespec times[2], int flags) { AROUND(TOUCH, is_below(path), REAL(utimensat)(at, path, times, flags)) }
 int fsync(int file) { AROUND(SYNC, mode_of(file), REAL(fsync)(file)) }
+int flock(int file, int how) { AROUND(LOCK, mode_of(file), REAL(flock)(file, how)) }
 int fdatasync(int file) { AROUND(SYNC, mode_of(file), REAL(fdatasync)(file)) }
 
 int close(int file) { /* a file is closed whatever is told */

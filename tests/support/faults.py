@@ -38,6 +38,7 @@ class Kind(enum.IntFlag):
     OPEN = 512
     READ = 1024
     LIST = 2048
+    LOCK = 4096
 
 
 CHANGES = Kind.MKDIR | Kind.CREATE | Kind.WRITE | Kind.SYNC | Kind.CLOSE | Kind.RENAME | Kind.LINK | Kind.REMOVE | Kind.TOUCH  # fmt: skip

@@ -128,6 +128,8 @@ class FlakyFileSystem(FileSystem):
 
     def last_updated(self, path):
         TROUBLE.ask("look", path)
+        if path not in FILES:
+            raise BeamIOError("not found", {path: KeyError(path)})
         return WRITTEN_AT
 
     def checksum(self, path):

@@ -39,6 +39,7 @@ def left(tmp_path):
         "_tmp/run1/seg-0",
         "_tmp/run2/deep/seg-0",
         "_versions/.tmp-01",
+        "_hooks/.tmp-01",
         f"2026-11-20/{'a' * 16}/train/.tmp-01",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,17 @@
 """Files are written whole or not at all, and trouble is told with the path and what to do."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 
 from retrolabel.schemas.errors import StorageError
-from retrolabel.transforms import storage
+from retrolabel.transforms import parcel, storage
+from retrolabel.transforms.exchange import Partition, SpillRows
+from retrolabel.transforms.kernels.arrange import HASH
 
 
 def content(folder) -> dict[str, bytes]:
@@ -35,6 +39,88 @@ def test_write_once_leaves_an_equal_file_but_makes_it_young_for_gc(tmp_path):
     storage.write_once(str(path), b"rows")
     assert path.stat().st_ino == before.st_ino
     assert path.stat().st_mtime > before.st_mtime
+
+
+def synced(monkeypatch) -> list[str]:
+    """The folders that are synced from now on, each by its path, as it is told to the system."""
+    found: list[str] = []
+    sync = os.fsync
+
+    def sync_and_note(file: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{file}")
+        if os.path.isdir(path):
+            found.append(path)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", sync_and_note)
+    return found
+
+
+def test_write_once_syncs_the_folder_of_an_equal_file_again(tmp_path, monkeypatch):
+    (tmp_path / "part").write_bytes(b"rows")  # by a build that was killed before it came to that
+    found = synced(monkeypatch)
+    storage.write_once(str(tmp_path / "part"), b"rows")
+    assert found == [str(tmp_path)]
+
+
+def test_folders_that_a_killed_build_made_are_synced_up_to_the_top(tmp_path, monkeypatch):
+    (tmp_path / "datasets/shoes/day/build/train").mkdir(parents=True)
+    found = synced(monkeypatch)
+    storage.settle(str(tmp_path / "datasets/shoes"), ["day/build/train", "day/build"])
+    above = {str(tmp_path / "datasets/shoes" / below) for below in ("", "day", "day/build")}
+    assert above | {str(tmp_path / "datasets"), str(tmp_path)} <= set(found)
+
+
+def taken_away(monkeypatch, folder, times: int) -> None:
+    """Lets the folder go so many times as soon as it is made, as `gc` takes away those that are empty."""
+    make, left = os.mkdir, [times]
+
+    def make_and_lose(path: str, *mode: int) -> None:
+        make(path, *mode)
+        if str(path) == str(folder) and left[0]:
+            left[0] -= 1
+            os.rmdir(path)
+
+    monkeypatch.setattr(os, "mkdir", make_and_lose)
+
+
+@pytest.mark.parametrize("lost", ["a", "a/b"])
+def test_a_folder_that_gc_takes_away_while_it_is_empty_is_made_again(tmp_path, monkeypatch, lost):
+    taken_away(monkeypatch, tmp_path / lost, 3)
+    storage.write_once(str(tmp_path / "a/b/part"), b"rows")
+    assert storage.create_if_absent(str(tmp_path / "a/b/record"), b"1")
+    assert content(tmp_path) == {"a/b/part": b"rows", "a/b/record": b"1"}
+
+
+def test_what_is_spilled_and_locks_cope_with_a_folder_that_is_taken_away(tmp_path, monkeypatch):
+    spill = tmp_path / "_tmp/run"
+    taken_away(monkeypatch, tmp_path / "_tmp", 2)
+    assert parcel.receive(parcel.send(b"numbers", str(spill))) == b"numbers"
+    shutil.rmtree(tmp_path / "_tmp")
+    taken_away(monkeypatch, tmp_path / "_tmp", 2)
+    with storage.locked(str(tmp_path / "_tmp/run.lock"), wait=False) as held:
+        assert held
+    shutil.rmtree(tmp_path / "_tmp")
+    taken_away(monkeypatch, spill, 2)
+    rows = Partition("rows", pa.table({HASH: pa.array([1], pa.uint64()), "id": ["a"]}))
+    spilling = SpillRows(1, str(spill))
+    spilling.start_bundle()
+    spilling.process(rows)
+    assert [sent.value[0] for sent in spilling.finish_bundle()] == [0]
+
+
+def test_a_folder_that_never_stays_is_told(tmp_path, monkeypatch):
+    taken_away(monkeypatch, tmp_path / "a", 1_000_000)
+    with pytest.raises(StorageError, match="its folder is not there, however often it is made"):
+        storage.write_once(str(tmp_path / "a/part"), b"rows")
+
+
+@pytest.mark.parametrize("below", ["part", "a/b/part"])
+def test_a_link_to_a_folder_that_is_not_there_is_told(tmp_path, below):
+    (tmp_path / "datasets").symlink_to(tmp_path / "unmounted")
+    for write in (storage.write_once, storage.create_if_absent):
+        with pytest.raises(StorageError, match=r"datasets': it is a link to '.*unmounted', which is not there"):
+            write(str(tmp_path / "datasets" / below), b"rows")
 
 
 def test_of_many_creators_of_one_file_exactly_one_wins_and_its_content_stands(tmp_path):

@@ -1,6 +1,7 @@
 """What is stored where only Beam's filesystems reach, here one that keeps its files in memory."""
 
 import pytest
+from urllib3.exceptions import HTTPError
 
 import retrolabel
 from retrolabel.schemas.errors import StorageError
@@ -34,6 +35,41 @@ def test_files_are_written_listed_read_and_deleted():
 def test_a_file_that_is_not_there_is_left_to_the_caller():
     with pytest.raises(FileNotFoundError):
         storage.read_bytes("flaky://bucket/nothing")
+
+
+@pytest.mark.parametrize("folder", ["a[1]", "a[!b]", "wh?t", "st*r", "a[", "**"])
+def test_a_folder_whose_name_has_signs_of_patterns_is_listed_and_nothing_beside_it(folder):
+    for path in (f"{folder}/x/1", f"{folder}/2", "a1/3", "ac/4", "what/5", "star/6", "7"):
+        storage.write_once(f"flaky://bucket/{path}", b"")
+    assert sorted(storage.list_files(f"flaky://bucket/{folder}")) == ["2", "x/1"]
+
+
+def test_an_object_that_is_removed_between_the_look_and_what_follows_is_not_there(monkeypatch):
+    path, look = "flaky://bucket/shoes/a", flaky_store.FlakyFileSystem.exists
+
+    def look_then_remove(self, path: str) -> bool:
+        found = look(self, path)
+        FILES.pop(path, None)
+        return found
+
+    monkeypatch.setattr(flaky_store.FlakyFileSystem, "exists", look_then_remove)
+    FILES[path] = b"rows"
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(path)
+    FILES[path] = b"rows"
+    assert storage.modified(path) is None
+    FILES[path] = b"rows"
+    storage.delete(path)
+
+
+def test_an_error_of_a_stores_client_is_told_with_the_path(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise HTTPError("403: Forbidden")
+
+    monkeypatch.setattr(flaky_store.FlakyFileSystem, "open", refuse)
+    FILES["flaky://bucket/x"] = b""
+    with pytest.raises(StorageError, match="cannot read 'flaky://bucket/x': 403: Forbidden"):
+        storage.read_bytes("flaky://bucket/x")
 
 
 def test_a_record_is_created_only_if_absent():
@@ -75,3 +111,14 @@ def test_a_listing_that_lags_behind_delays_a_commit_and_loses_none(tmp_path):
     assert [list(read_version("flaky://bucket/shoes", number).days) for number in (1, 2, 3, 4)] == [
         days[:count] for count in (1, 2, 3, 4)
     ]
+
+
+def test_a_listing_that_never_shows_a_version_does_not_keep_a_commit_from_it(tmp_path):
+    for date in ("2026-11-20", "2026-11-21"):
+        manifest, folder = store(tmp_path, examples({"a": True}), date=date)
+        for part in manifest.files:
+            storage.write_once(f"flaky://bucket/shoes/{part.path}", (tmp_path / part.path).read_bytes())
+        flaky_store.reset(lag=1_000_000)
+        assert publish("flaky://bucket/shoes", manifest, folder).is_new
+    flaky_store.TROUBLE.listings_left.clear()
+    assert list(read_version("flaky://bucket/shoes", 2).days) == ["2026-11-20", "2026-11-21"]
