@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import difflib
+import glob
 import itertools
 import json
 import os
@@ -141,6 +142,14 @@ class Project:
     def resolve(self, path: str) -> str:
         """A path of the config as the file systems take it."""
         return path if "://" in path or os.path.isabs(path) else os.path.join(self.directory, path)
+
+    def resolve_pattern(self, pattern: str) -> str:
+        """The same of a pattern: what the folder of the config is called is none."""
+        return (
+            pattern
+            if "://" in pattern or os.path.isabs(pattern)
+            else os.path.join(glob.escape(self.directory), pattern)
+        )
 
 
 def consent_log(config: Config) -> ConsentLog | None:

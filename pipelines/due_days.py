@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import os
 import re
 import zoneinfo
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,9 @@ from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms.apis import api_of
 from retrolabel.transforms.dataset import head_version, read_day_manifest
 from retrolabel.transforms.kernels.examples import day_bounds
+from retrolabel.transforms.listing import files_matching, pattern_regex
 from retrolabel.transforms.plan import PREDICTIONS, Input
-from retrolabel.transforms.storage import beam_filesystems, join, list_files, using
+from retrolabel.transforms.storage import join, list_files, using
 
 State = Literal["new", "immature", "late", "current", "not_ready", "no_data", "gone"]
 """What is to be done about a day.
@@ -195,7 +195,7 @@ def _first_day(project: Project, head: VersionRecord | None, span: tuple[int, in
         files = [
             path for path in project.config.predictions.path if not api_of(project.config.predictions.format, path)
         ]
-        days += _days_in_names([project.resolve(pattern) for pattern in files])
+        days += _days_in_names([project.resolve_pattern(pattern) for pattern in files])
     return min(days, default=None)
 
 
@@ -206,9 +206,9 @@ def _days_in_names(patterns: Sequence[str]) -> list[datetime.date]:
         named = _name_regex(pattern)
         formats = "/".join(match[1] for match in _PLACEHOLDER.finditer(pattern) if match[1])
         with using(pattern, "list"):
-            (match,) = beam_filesystems().match([_PLACEHOLDER.sub(_any_date, pattern)])
-        for file in match.metadata_list:
-            if told := named.fullmatch(file.path.replace(os.sep, "/")):
+            paths = list(files_matching(_PLACEHOLDER.sub(_any_date, pattern)))
+        for path in paths:
+            if told := named.fullmatch(path):
                 try:
                     found.append(datetime.datetime.strptime("/".join(told.groups()), formats).date())  # noqa: DTZ007
                 except ValueError:
@@ -224,21 +224,14 @@ def _name_regex(pattern: str) -> re.Pattern[str]:
     """A pattern as a regular expression with a group for each `{date:…}`."""
     written, position = "", 0
     for match in _PLACEHOLDER.finditer(pattern):
-        written += _glob_regex(pattern[position : match.start()])
+        written += pattern_regex(pattern[position : match.start()])
         if match[1]:
             pieces = re.split(r"(%[A-Za-z])", match[1])
             written += "(" + "".join(_DIRECTIVES.get(piece, re.escape(piece)) for piece in pieces) + ")"
         else:
             written += r"\d\d"
         position = match.end()
-    return re.compile(written + _glob_regex(pattern[position:]))
-
-
-def _glob_regex(glob: str) -> str:
-    """`*` and `?` within a name, `**` across folders, `[…]` as it is."""
-    kinds = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    pieces = re.split(r"(\*\*|\*|\?|\[[^\]]*\])", glob)
-    return "".join(kinds.get(piece) or (piece if piece.startswith("[") else re.escape(piece)) for piece in pieces)
+    return re.compile(written + pattern_regex(pattern[position:]), re.DOTALL)
 
 
 def _moment(micros: int) -> datetime.datetime:

@@ -39,10 +39,11 @@ from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.keys import KeyPlace, read_key
+from retrolabel.transforms.listing import files_matching
 from retrolabel.transforms.plan import PREDICTIONS, BuildPlan, Input, SourcePlan, ValidationRule
 from retrolabel.transforms.read import BLOCK_BYTES, HEAD_BYTES, compression_at, compression_of, fingerprint_of
 from retrolabel.transforms.receipts import Joins, read_receipts, receipt_ids, sought_of, suffix_of
-from retrolabel.transforms.storage import beam_filesystems, is_local, told
+from retrolabel.transforms.storage import is_local, told
 
 SHARD_BYTES = 128 * 2**20
 """Text whose rows one shard should hold: two shards a core stay below a few hundred megabytes (measured: ARCHITECTURE.md)."""
@@ -485,16 +486,17 @@ def list_inputs(
 
 def _match(project: Project, name: str, dates: Sequence[datetime.date]) -> dict[str, FileMetadata]:
     """The files of a source for some days, by their paths."""
-    patterns = [project.resolve(pattern) for pattern in expand(project.source(name).path, dates)]
+    patterns = expand(project.source(name).path, dates)
     found = {}
     try:
-        for pattern in patterns:  # one by one: each may be of another file system
-            for match in beam_filesystems().match([pattern]):
-                found.update({file.path: file for file in match.metadata_list})
+        for pattern in patterns:
+            found.update(files_matching(project.resolve_pattern(pattern)))
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {told(error, pattern)}") from None
+        where = getattr(error, "filename", None) or ", ".join(map(project.resolve, patterns))
+        raise InputError(f"{name}: cannot list {where}: {told(error, project.resolve(pattern))}") from None
     if not found:
-        looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in patterns[:5])
+        shown = [project.resolve(pattern) for pattern in patterns[:5]]
+        looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in shown)
         raise InputError(f"{name}: no file matches\n  {looked}")
     return found
 
@@ -574,9 +576,14 @@ def _input(source: str, file: FileMetadata, directory: str, whole: bool) -> Inpu
         file.path,
         {CompressionTypes.GZIP: "gzip", CompressionTypes.BZIP2: "bzip2", CompressionTypes.ZSTD: "zstd"},
     )
+    name = _name(path, directory)
+    if name.encode(errors="replace").decode() != name:
+        raise InputError(f"{source}: the name of {path!r} is no UTF-8: rename it, or leave it out of `path`")
     try:
         fingerprint = fingerprint_of(path, file)
         if is_local(path):
+            if not os.path.isfile(path):
+                raise InputError(f"{source}: {path!r} is no regular file: leave it out of `path`")
             with open(path, "rb") as opened:
                 compression = compression_of(opened.read(HEAD_BYTES))
         else:
@@ -584,7 +591,6 @@ def _input(source: str, file: FileMetadata, directory: str, whole: bool) -> Inpu
             if not compression and not whole and fingerprint.size > BLOCK_BYTES:
                 compression = compression_at(path)
     except OSError as error:
-        raise InputError(f"cannot read {path!r}: {error.strerror}") from None
-    return Input(
-        source, path, _name(path, directory), fingerprint.size, 0, fingerprint.size, compression, fingerprint, whole
-    )
+        dangling = f"; it is a link to {os.readlink(path)!r}" if is_local(path) and os.path.islink(path) else ""
+        raise InputError(f"{source}: cannot read {path!r}: {error.strerror}{dangling}") from None
+    return Input(source, path, name, fingerprint.size, 0, fingerprint.size, compression, fingerprint, whole)

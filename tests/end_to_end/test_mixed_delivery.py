@@ -156,3 +156,35 @@ def test_small_objects_are_not_looked_at_before_they_are_read(shop, monkeypatch)
     memory_store.OPENED.clear()
     plan_build(check_project(str(shop / "shoes.yaml")), DATE, {}, in_process=True)
     assert memory_store.OPENED == []
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: os.mkfifo(path), "predictions: 'SHOP/serving/b.log' is no regular file"),
+        (lambda path: path.symlink_to("gone.log"), "No such file or directory; it is a link to 'gone.log'"),
+        (lambda path: path.symlink_to(path), "predictions: cannot list SHOP/serving/b.log: Too many levels of symbolic links"),
+        (lambda path: path.with_name(os.fsdecode(b"\xff.log")).write_text(""), "'SHOP/serving/\\udcff.log' is no UTF-8"),
+    ],
+    ids=["pipe", "link to nowhere", "link to itself", "name that is no text"],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_and_not_passed_over(shop, make, said):
+    make(shop / "serving/b.log")
+    told = run("build", str(shop / "shoes.yaml"), "--date", str(DATE), code=4)
+    assert said.replace("SHOP", str(shop)) in told
+
+
+def test_folders_may_be_links_and_be_called_like_patterns(tmp_path, shop):
+    config = CONFIG.replace('"serving/*.log*"', '"days/{date:%d}*/*.log*"')
+    (shop / "shoes.yaml").write_text(config)
+    (shop / "days").mkdir()
+    (shop / "days/20 [x]").symlink_to(shop / "serving")
+    home = shop / "a*b [c]"
+    home.mkdir()
+    for name in ("shoes.yaml", "event.avsc", "days", "clicks"):
+        (shop / name).rename(home / name)
+    (shop / "aXb c").mkdir()
+    told = run("build", str(home / "shoes.yaml"), "--date", str(DATE))
+    assert "predictions: 3 lines in 1 file" in told
+    days = run("run", str(home / "shoes.yaml"), "--now", "2026-11-21T12:00:00Z", "--dry-run", "--json", code=0)
+    assert [json.loads(line)["date"] for line in days.splitlines()] == ["2026-11-20"]
