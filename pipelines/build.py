@@ -12,6 +12,7 @@ from apache_beam.pvalue import PCollection
 from retrolabel.configs.model import CONSENT
 from retrolabel.transforms.anonymity import KeepAnonymous
 from retrolabel.transforms.commit import CommitVersion, Watermarks
+from retrolabel.transforms.compare import CompareParts
 from retrolabel.transforms.consent import KeepConsented
 from retrolabel.transforms.exchange import Partition
 from retrolabel.transforms.label import LabelByOtherKey, LabelExamples
@@ -73,6 +74,9 @@ class BuildDataset(beam.PTransform):
             examples = anonymous.examples
             tallies.append(anonymous.tallies)
         written = examples | "Write" >> WriteParts(plan)
+        # What changed since the day was last built is told with the version.
+        if plan.previous:
+            tallies.append(written | "Compare" >> CompareParts(plan, plan.previous))
         rejected = parsed[REJECTS] | "WriteRejects" >> WriteRejects(plan)
         if plan.monitor and plan.monitor.query:
             tallies.append(labelled[RANKED] | "MeasureRanking" >> MeasureRanking(plan))

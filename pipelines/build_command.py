@@ -88,6 +88,7 @@ def build_day(
         return Built(
             unchanged, manifest, plan.root, time.monotonic() - started, left if head.date == manifest.date else None
         )
+    plan = dataclasses.replace(plan, previous=head.days.get(plan.date.isoformat()) if head else None)
     if not may_shrink:
         plan = dataclasses.replace(plan, at_least=_predictions_before(plan, head))
     progress.reset()

@@ -15,12 +15,12 @@ from retrolabel.schemas.errors import AnomalyError, InputError, ValidationError
 from retrolabel.schemas.manifest import (
     DayManifest,
     InputFile,
-    PartFile,
     RejectedExample,
     SourceCounts,
     broken_identities,
 )
 from retrolabel.transforms import tally
+from retrolabel.transforms.compare import changes_compared
 from retrolabel.transforms.describe import Description, describe, statistics_of
 from retrolabel.transforms.exchange import from_ipc
 from retrolabel.transforms.kernels.anonymity import COUNTED
@@ -83,7 +83,10 @@ class CommitVersion(beam.PTransform):
         manifest = described(manifest, describe(self.plan, statistics))
         measured = store_measured(self.plan, map(from_ipc, received(tallies, tally.MODEL)))
         manifest = manifest.model_copy(update={"files": [*manifest.files, *measured]})
-        published = publish(self.plan.root, manifest, self.plan.folder, self.plan.keep_days, self.plan.receipts)
+        changes = changes_compared(self.plan.root, manifest, tallies)
+        published = publish(
+            self.plan.root, manifest, self.plan.folder, self.plan.keep_days, self.plan.receipts, changes
+        )
         leave_result(self.plan, published)
         return json.dumps({**dataclasses.asdict(published), "manifest": json.loads(manifest.to_json())})
 
@@ -145,15 +148,7 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
             label.name: as_published(add_delays(delays[label.name]), label.window) for _, label in plan.examples.labels
         },
         files=[
-            PartFile(
-                kind=part.kind,
-                split=part.split,
-                shard=part.shard,
-                path=part.path,
-                rows=part.rows,
-                bytes=part.size,
-                sha256=part.sha256,
-            )
+            part.as_file()
             for part in sorted(parts, key=lambda part: (part.kind, part.split or "", part.shard, part.path))
         ],
     )

@@ -137,6 +137,8 @@ class BuildPlan:
     """Ends the name of the build's folder: it says which receipts the build knew."""
     anonymity: AnonymityRule | None = None
     """How many people must be alike in a published row, if that is asked."""
+    previous: str | None = None
+    """The manifest of the day's last build when this one began, relative to the root."""
 
     @property
     def folder(self) -> str:

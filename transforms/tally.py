@@ -2,6 +2,8 @@
 
 import msgspec
 
+from retrolabel.schemas.manifest import PartFile
+
 EXAMPLES, MODEL = "examples", "model"
 """What statistics are of."""
 
@@ -61,6 +63,11 @@ class PartTally(msgspec.Struct, tag="part", frozen=True):
     size: int
     sha256: str
 
+    def as_file(self) -> PartFile:
+        """As the manifest lists it."""
+        return PartFile(kind=self.kind, split=self.split, shard=self.shard, path=self.path, rows=self.rows, bytes=self.size,
+                        sha256=self.sha256)  # fmt: skip
+
 
 class DelayTally(msgspec.Struct, tag="delay", frozen=True):
     """Of one label in one shard: how long predictions waited for their first outcome."""
@@ -97,7 +104,20 @@ class AnonymityTally(msgspec.Struct, tag="anonymity", frozen=True):
     """People of the smallest of these; 0 if there is none."""
 
 
-Tally = BlockTally | SourceTally | PartTally | DelayTally | StatisticsTally | AnonymityTally
+class ComparedTally(msgspec.Struct, tag="compared", frozen=True):
+    """Of one slice of the keys: what its examples have in common with those of the day's previous build."""
+
+    previous: str
+    """The path of that one's manifest."""
+    number: int
+    """Of the slice."""
+    kept: int
+    """Examples of both."""
+    transitions: dict[str, dict[str, int]]
+    """Of each label, how many of these went from what to what."""
+
+
+Tally = BlockTally | SourceTally | PartTally | DelayTally | StatisticsTally | AnonymityTally | ComparedTally
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Tally] = msgspec.msgpack.Decoder(Tally)

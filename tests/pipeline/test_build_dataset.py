@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import time
+from collections.abc import Callable
 
 import apache_beam as beam
 import pytest
@@ -15,7 +16,7 @@ from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner, in_process_runner
-from retrolabel.transforms import exchange
+from retrolabel.transforms import exchange, publish
 from retrolabel.transforms.dataset import read_day_manifest, read_version
 from tests.support.messy import DAY, write_logs
 
@@ -148,3 +149,27 @@ def test_the_race_that_drops_buffered_elements_stays_disarmed():
         stream.write(letter * 10)
     stream.close()
     assert b"".join(delivered) == b"A" * 10 + b"B" * 10 + b"C" * 10
+
+
+@pytest.mark.parametrize("shards", [2, 16])
+def test_what_changed_is_compared_on_the_workers_and_as_the_commit_would(tmp_path, monkeypatch, shards):
+    def build_twice(name: str, previous: Callable[[str], str | None]) -> dict[str, object]:
+        folder = tmp_path / name
+        write_logs(folder, seed=3, predictions=200)
+        build(folder, spill=str(folder / "spill"))
+        clicks = (folder / "logs/clicks/c.log").read_text().splitlines()
+        (folder / "logs/clicks/c.log").write_text("\n".join(clicks[: len(clicks) // 2] + clicks[-1:]))
+        first = read_version(str(folder / "out")).days[str(DAY.date())]
+        build(folder, spill=str(folder / "spill"), build="b" * 16, shards=shards, previous=previous(first))
+        record = read_version(str(folder / "out"))
+        assert record.version == 2
+        assert record.changes is not None
+        return dict(record.changes)
+
+    by_commit = build_twice("by_commit", lambda first: None)
+    assert by_commit["labels"]["clicked"]["changed"] > 0
+    assert (
+        build_twice("gone", lambda first: f"{DAY.date()}/0123456789abcdef/manifest-0123456789abcdef.json") == by_commit
+    )
+    monkeypatch.setattr(publish, "changes_between", lambda *_: pytest.fail("the commit compared"))
+    assert build_twice("by_workers", lambda first: first) == by_commit

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from retrolabel.schemas.errors import IntegrityError
+from retrolabel.transforms.compare import changes_between
 from retrolabel.transforms.dataset import head_version, read_version, version_numbers
-from retrolabel.transforms.publish import changes_between, publish
+from retrolabel.transforms.publish import publish
 from tests.support.at_rest import examples, publish_day, store
 
 ROOT = Path(__file__).parents[3]
@@ -95,14 +96,14 @@ def test_a_label_of_another_type_is_not_compared(tmp_path):
     rows = examples({"a": True})
     rows = rows.set_column(1, "clicked", rows.column("clicked").cast("int64"))
     after, _ = store(tmp_path, rows, build="b" * 16)
-    assert list(changes_between(str(tmp_path), before, after)["labels"]) == ["revenue"]
+    assert list(changes_between(str(tmp_path), "", before, after)["labels"]) == ["revenue"]
 
 
 def test_builds_by_other_keys_share_no_example(tmp_path):
     before, _ = store(tmp_path, examples({"a": True}))
     after, _ = store(tmp_path, examples({"a": True}), build="b" * 16)
     after = after.model_copy(update={"key": ["clicked"]})
-    changes = changes_between(str(tmp_path), before, after)
+    changes = changes_between(str(tmp_path), "", before, after)
     assert (changes["examples_added"], changes["examples_removed"], changes["examples_kept"]) == (1, 1, 0)
 
 
