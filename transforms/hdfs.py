@@ -126,14 +126,27 @@ class HdfsFileSystem(hadoopfilesystem.HadoopFileSystem):
 
     @_told
     def write_once(self, url: str, data: bytes) -> None:
-        """Creates a file, or finds it there and makes it young again; one of other content is replaced, and for a moment not there."""
+        """Creates a file, or finds it there and makes it young again; one of other content is replaced in one step.
+
+        An HttpFS gateway cannot do that: there the file is removed first, and for a moment not there.
+        """
         _, path = self._parse_url(url)
-        while not self.create_if_absent(url, data):
-            status = self._hdfs_client.status(path, strict=False)
-            if status and status["length"] == len(data) and self._content(path) == data:
-                self._hdfs_client.set_times(path, modification_time=round(time.time() * 1000))
-                return
-            self._hdfs_client.delete(path)
+        status = self._hdfs_client.status(path, strict=False)
+        if status and status["length"] == len(data) and self._content(path) == data:
+            self._hdfs_client.set_times(path, modification_time=round(time.time() * 1000))
+            return
+        temporary = f"{path.rpartition('/')[0]}/{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            self._hdfs_client.write(temporary, data)
+            # The client's own rename knows no options. A namenode that takes them answers with nothing, a gateway that does not with whether
+            # the name was free.
+            answer = self._hdfs_client._rename(temporary, destination=path, renameoptions="OVERWRITE")  # noqa: SLF001
+            while answer.content and not answer.json()["boolean"]:
+                self._hdfs_client.delete(path)
+                answer = self._hdfs_client._rename(temporary, destination=path)  # noqa: SLF001
+        except hdfs.HdfsError:
+            self._hdfs_client.delete(temporary)
+            raise
 
     def _content(self, path: str) -> bytes:
         with self._hdfs_client.read(path) as reader:

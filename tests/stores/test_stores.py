@@ -117,6 +117,29 @@ def test_of_many_creators_of_one_record_exactly_one_wins(store):
     assert list(storage.list_files(store)) == ["datasets/shoes/_versions/00000001.json"]
 
 
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_a_file_of_a_version_is_sent_to_s3_in_one_request(store):
+    from retrolabel.transforms import s3
+
+    asked: list[str] = []
+    s3._session.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+    storage.write_once(f"{store}/manifest.json", b"{}")
+    storage.create_if_absent(f"{store}/record.json", b"{}")
+    assert asked == ["PutObject", "PutObject"]
+
+
+@pytest.mark.parametrize("store", ["s3", "conditional gs", "azfs"], indirect=True)
+def test_a_folder_whose_name_has_signs_of_patterns_holds_its_own_files(store):
+    for folder in ("a[1]", "a1", "st*r", "star"):
+        storage.write_once(f"{store}/{folder}/x", folder.encode())
+    for folder in ("a[1]", "st*r"):
+        assert list(storage.list_files(f"{store}/{folder}")) == ["x"]
+        assert storage.read_bytes(f"{store}/{folder}/x") == folder.encode()
+        storage.delete(f"{store}/{folder}/x")
+        storage.delete(f"{store}/{folder}/x")
+    assert sorted(storage.list_files(store)) == ["a1/x", "star/x"]
+
+
 @pytest.mark.parametrize("store", ["s3", "gs", "azfs"], indirect=True)
 def test_a_bucket_that_does_not_exist_is_told(store):
     with pytest.raises(StorageError, match="cannot write"):
