@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 
 import click
 
@@ -151,18 +151,17 @@ def _builds(root: str) -> dict[str, tuple[int, ...]]:
     return {path: tuple(versions) for path, versions in sorted(found.items())}
 
 
-def _records(root: str, taken: Collection[int] = ()) -> Iterator[VersionRecord]:
-    """Of every version, and of numbers that were found taken though they are not listed; one that retention removes meanwhile is none."""
-    for number in sorted({*version_numbers(root), *taken}):
+def _records(root: str) -> Iterator[VersionRecord]:
+    """Of every version; one that retention removes meanwhile is none."""
+    for number in version_numbers(root):
         with contextlib.suppress(InputError):
             yield read_version(root, number)
 
 
 def _commit(root: str, receipt: str, erased: Callable[[str, str], str]) -> tuple[int, bool]:
     """The version without the people, and whether it is new: that of an earlier call stands if the newest has nothing of them."""
-    taken: set[int] = set()
     while True:
-        records = list(_records(root, taken))
+        records = list(_records(root))
         suffix = suffix_of(receipt_ids(root))  # after the newest record: see `publish`
         rewritten = {path: erased(path, suffix) for record in records for path in record.days.values()}
         head = records[-1]
@@ -174,9 +173,12 @@ def _commit(root: str, receipt: str, erased: Callable[[str, str], str]) -> tuple
         record = _next(root, head, days, receipt)
         if storage.create_if_absent(storage.join(root, record_path(record.version)), record.to_json().encode()):
             return record.version, True
-        if record.version in taken:
-            raise StorageError(f"{record_path(record.version)!r} is there, and cannot be read: run this again")
-        taken.add(record.version)
+        if record.version not in version_numbers(
+            root
+        ):  # to forget somebody in the versions that are listed would not be enough
+            raise StorageError(
+                f"nobody was forgotten yet: {record_path(record.version)!r} is there, and {root!r} does not list it. Call this again once it does"
+            )
 
 
 def _next(root: str, head: VersionRecord, days: Mapping[str, str], receipt: str) -> VersionRecord:

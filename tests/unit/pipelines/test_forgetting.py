@@ -1,5 +1,6 @@
 """Forgetting against everything that goes on beside it: builds, other erasures, sweeps; kills are in end_to_end/test_crashes.py."""
 
+import dataclasses
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from retrolabel.pipelines import forgetting
 from retrolabel.pipelines.forgetting import Forgotten, forget, would_forget
-from retrolabel.schemas.errors import ConfigError, ForgottenError, IntegrityError
+from retrolabel.schemas.errors import ConfigError, ForgottenError, IntegrityError, StorageError
 from retrolabel.schemas.manifest import broken_identities
 from retrolabel.schemas.receipt import ForgottenSubject, Receipt
 from retrolabel.transforms import storage
@@ -22,7 +23,9 @@ from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.load import load
 from retrolabel.transforms.publish import publish
 from retrolabel.transforms.receipts import receipt_ids, receipt_path, suffix_of
+from tests.support import flaky_store
 from tests.support.at_rest import examples, publish_day, store
+from tests.support.flaky_store import FILES
 
 KEY = b"k" * 32
 
@@ -81,6 +84,25 @@ def test_a_day_without_them_stays_as_it_is(root):
     after = read_version(str(root), 3).days
     assert after["2026-11-20"] == before["2026-11-20"]
     assert after["2026-11-21"] != before["2026-11-21"]
+
+
+def test_a_store_that_does_not_list_a_version_yet_is_told_and_a_call_once_it_does_forgets(root):
+    url = "flaky://bucket/shoes"
+    flaky_store.reset()
+    FILES.clear()
+    FILES.update({f"{url}/{path.relative_to(root)}": path.read_bytes() for path in root.rglob("*") if path.is_file()})
+    request, receipt = asked(root, "ada-1")
+    there = dataclasses.replace(request, root=url)
+    flaky_store.TROUBLE.listings_left[f"{url}/{record_path(3)}"] = 1_000_000
+    with pytest.raises(
+        StorageError, match=r"_versions/00000003.json' is there, and 'flaky://bucket/shoes' does not list it"
+    ):
+        forget(there, receipt)
+    flaky_store.reset()
+    assert forget(there, receipt).version == 4
+    for number in version_numbers(url):
+        assert "ada-1" not in load(url, version=number).to_table().column("prediction_id").to_pylist()
+    FILES.clear()
 
 
 def test_somebody_who_is_nowhere_is_kept_out_all_the_same(root):
