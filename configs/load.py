@@ -491,6 +491,13 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
                 ("labels", name),
                 "a label's name is letters, digits and '_', no field of the predictions, and neither 'split' nor 'weight'",
             )
+    for path, named in ((("labels",), config.labels), (("split", "parts"), config.split.parts if config.split else {})):
+        for name in named:
+            if (first := next(other for other in named if other.lower() == name.lower())) != name:
+                add(
+                    (*path, name),
+                    f"{first!r} is there already: names that differ in case alone are one in SQL and on some disks",
+                )
     for name in config.outcomes:
         if not any(label.outcome == name for label in config.labels.values()):
             add(("outcomes", name), "no label uses this outcome; add one under 'labels', or remove it")

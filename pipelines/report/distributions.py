@@ -101,17 +101,19 @@ def _edges(several: Sequence[_Knots]) -> list[float]:
     begin, end = max(low, begin - room * 0.6), min(high, end + room * 0.6)
     if end <= begin:
         begin, end = low - 0.5, high + 0.5
-    edges = np.linspace(begin, end, _BINS + 1).tolist()
+    edges = (
+        np.linspace(begin / 2, end / 2, _BINS + 1) * 2
+    ).tolist()  # halves: how far the largest doubles are apart is none
     return [min(low, edges[0]), *edges[1:-1], max(high, edges[-1])]
 
 
 def _quantile(knots: _Knots, share: float) -> float:
     values, shares = zip(*knots, strict=True)
-    return float(np.interp(share, shares, values))
+    return float(np.interp(share, shares, np.array(values) / 2)) * 2
 
 
 def _shares(knots: _Knots, edges: Sequence[float]) -> tuple[float, ...]:
     values, shares = zip(*knots, strict=True)
-    below = np.interp(edges, values, shares, left=0.0, right=1.0)
+    below = np.interp(np.array(edges) / 2, np.array(values) / 2, shares, left=0.0, right=1.0)
     below[0] = 0.0
     return tuple(np.diff(below).tolist())

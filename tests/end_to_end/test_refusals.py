@@ -81,6 +81,14 @@ def test_a_filter_that_fails_on_a_value_fails_the_build_without_telling_the_valu
     assert "'view'" not in text
 
 
+def test_a_label_that_outgrows_its_type_fails_the_build(shop):
+    text = CONFIG.replace('"max(rating) >= 4"', f'"sum({2**63 - 1})"')
+    (shop / "shoes.yaml").write_text(text)
+    text = refuse(shop, 2)
+    assert "liked" in text
+    assert "more than 64 bits; make it a double" in text
+
+
 def test_sql_cannot_read_files(shop):
     (shop / "shoes.yaml").write_text(
         CONFIG.replace("kind = 'click'", "kind IN (SELECT content FROM read_text('/etc/hostname'))")

@@ -190,11 +190,14 @@ def attribute(
             for window in statements.windows
         )
         ((attributed,),) = engine.execute(statements.attributed).fetchall()
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowInvalid) as error:
+        why = (
+            f"{type(error).__name__}; guard it, for example with TRY_CAST"
+            if isinstance(error, duckdb.Error)
+            else "a whole number of more than 64 bits; make it a double, for example with sum(n::DOUBLE)"
+        )
         names = ", ".join(label.name for label in rule.labels)
-        raise ConfigError(
-            f"labels {names}: the value fails on the log: {type(error).__name__}; guard it, for example with TRY_CAST"
-        ) from None
+        raise ConfigError(f"labels {names}: the value fails on the log: {why}") from None
     finally:
         for table in ("prediction", "rival", "outcome"):
             engine.unregister(table)

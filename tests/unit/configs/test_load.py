@@ -50,6 +50,8 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(folder):
         ("key: [user_id, item]", "key: [user_id, itm]", "outcomes.purchase.key", "Did you mean 'item'?"),
         ("format: logstash", "format: logstahs", "outcomes.click.format", "Did you mean 'logstash'?"),
         ("outcome: purchase, window: 48h, value: any", "outcome: purchse, window: 48h, value: any", "labels.bought.outcome", "'purchase'"),
+        ("value: count}\n  delay", "value: count}\n  Clicks: {outcome: click, window: 1h, value: any}\n  delay", "labels.Clicks", "'clicks' is there already"),
+        ("train: 0.8, eval", "train: 0.5, Train: 0.3, eval", "split.parts.Train", "'train' is there already"),
         ("train: 0.8", "train: 0.9", "split.parts", "they add up to 1.1"),
         ("after: 1s", "after: 7h", "labels.clicks", "the window must end after it starts"),
         ("dataset: shoes", "dataset: ../shoes", "dataset", "letters, digits"),
