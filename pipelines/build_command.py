@@ -26,12 +26,13 @@ from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.engine_failure import from_engine, is_failed_job, tells_of_ours
 from retrolabel.pipelines.freshness import wait_until_fresh
+from retrolabel.pipelines.likely_format import other_formats
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.report.write import write_report
 from retrolabel.pipelines.runner import Runner, choose_runner, keep_freed_memory
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
-from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError
+from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError, ValidationError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms.commit import result_of
 from retrolabel.transforms.dataset import head_version, read_day_manifest, read_version
@@ -97,8 +98,10 @@ def build_day(
         with _cleared(plan), _told_plainly(runner):
             run_pipeline(plan, inputs, runner)
             told = result_of(plan)
-    except RetrolabelError:
+    except RetrolabelError as error:
         if receipt_ids(plan.root) == plan.receipts:
+            if isinstance(error, ValidationError) and (others := list(other_formats(project, inputs))):
+                raise ValidationError("\nHint: ".join([str(error), *others])) from None
             raise
         # Whatever failed, what was read of somebody who was forgotten meanwhile must go, and nothing else.
         sweep(plan.root, math.inf)

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from retrolabel.configs.model import Source
+from retrolabel.pipelines.likely_format import BARELY, fits
 from retrolabel.schemas.contract import Contract, Field
 from retrolabel.schemas.errors import ConfigError, InputError, printable
 from retrolabel.schemas.reject import Rejected
@@ -194,14 +195,14 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         raise InputError(f"{name}: no file matches {', '.join(patterns)}, or all are empty")
     chosen = sorted({paths[round(n * (len(paths) - 1) / max(FILES - 1, 1))] for n in range(FILES)})
     samples = [sample for sample in map(sample_of, chosen[:SNIFFED]) if sample.strip()]
-    fits = {found.name: sum(map(found.sniff, samples)) / len(samples) for found in FORMATS.values()} if samples else {}
-    best = max(fits, key=lambda found: fits[found], default="")
-    if not fits or fits[best] < 0.25:
+    found = fits(samples)
+    best = max(found, key=lambda name: found[name], default="")
+    if not found or found[best] < BARELY:
         if samples and samples[0][:2] in _UTF16:
             raise InputError(
                 f"{name}: {chosen[0]} is UTF-16; logs are read as UTF-8: `iconv -f UTF-16 -t UTF-8` makes it such"
             )
-        nearest = ", ".join(f"{found} {fits[found]:.0%}" for found in sorted(fits, key=fits.__getitem__)[-3:])
+        nearest = ", ".join(f"{other} {found[other]:.0%}" for other in sorted(found, key=found.__getitem__)[-3:])
         raise InputError(
             f"{name}: no format fits {chosen[0]} ({nearest or 'there are no lines'}); there are {', '.join(FORMATS)}"
         )
@@ -226,12 +227,12 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         times = rank_times(sampled, around)
     if not times:
         raise InputError(_without_time(name, best, sampled))
-    strange = [path for path, sample in zip(chosen, samples, strict=False) if FORMATS[best].sniff(sample) < 0.25]
+    strange = [path for path, sample in zip(chosen, samples, strict=False) if FORMATS[best].sniff(sample) < BARELY]
     return SourceGuess(
         name,
         tuple(patterns),
         best,
-        min(1.0, fits[best] / _SURE.get(best, 0.9)),
+        min(1.0, found[best] / _SURE.get(best, 0.9)),
         sampled,
         len(paths),
         unread,

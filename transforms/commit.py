@@ -201,6 +201,12 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
         problems.extend(
             f"{source}: rows are missing or counted twice: {broken}" for broken in broken_identities(source, counts)
         )
+    for source, counts in manifest.accounting.items():
+        files = [file for file in manifest.inputs if file.source == source]
+        if files and not counts.lines and all(file.damaged for file in files):
+            problems.append(
+                f"{source}: nothing could be read of its files, of which there are {len(files):,}; the first: {files[0].path} is damaged ({files[0].damaged})"
+            )
     problems.extend(
         f"{CONSENT}: {file.path} is damaged ({file.damaged}): what is missing may be withdrawals"
         for file in manifest.inputs

@@ -147,7 +147,9 @@ def _unquoted(lines: Lines, begins: Positions, stops: Positions) -> Column:
 
 
 def head(data: bytes) -> int:
-    """Up to the end of the first record."""
+    """Up to the end of the first record; what other formats begin with is no header, and refused with the records."""
+    if _NO_HEADER.match(data):
+        return 0
     end = data.find(b"\n") + 1
     while end and data.count(b'"', 0, end) % 2:
         end = data.find(b"\n", end) + 1
@@ -202,6 +204,9 @@ def _format(columns: tuple[str, ...], delimiter: str) -> Format:
         typed=False,
     )
 
+
+_NO_HEADER = re.compile(rb'\s*(?:\{\s*"|\[\s*[{\[])|(?:PAR1|Obj)?[\x00-\x08\x0e-\x1f\x80-\xbf]')
+"""JSON, MessagePack, Avro, Parquet."""
 
 _BRACKETED = re.compile(rb"\[[\d\"{\[]")
 
