@@ -23,6 +23,7 @@ from retrolabel.configs.load import Project
 from retrolabel.configs.model import parse_duration
 from retrolabel.pipelines import dataflow
 from retrolabel.pipelines.build import BuildDataset
+from retrolabel.pipelines.built_otherwise import built_otherwise
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.engine_failure import from_engine, is_failed_job, tells_of_ours
 from retrolabel.pipelines.freshness import wait_until_fresh
@@ -110,6 +111,9 @@ def build_day(
     published = told or _what_an_engine_published(plan, head.version if head else 0)
     record = read_version(plan.root, published.version)
     manifest = read_day_manifest(plan.root, record.days[plan.date.isoformat()])
+    with contextlib.suppress(RetrolabelError):  # it is published, whatever has become of other days
+        for difference in built_otherwise(plan.root, record, manifest):
+            click.echo(f"warning: {difference}", err=True)
     report = leave_report(plan.root, record)
     return Built(published, manifest, plan.root, time.monotonic() - started, report)
 

@@ -114,3 +114,22 @@ def test_a_prediction_is_mature_when_the_log_reaches_the_end_of_its_window(tmp_p
     built = build(config, "2026-11-20")
     assert labels_of(config) == {"closed": False}
     assert built["accounting"]["predictions"]["immature"] == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("timezone: UTC", "timezone: Asia/Tokyo", "timezone (UTC there, Asia/Tokyo here): an example may be in both days, or in none"),
+        ("window: 24h", "window: 1h", "labels.clicked: the same name stands for something else"),
+        ("labels:", "split: {by: id, parts: {train: 0.5, eval: 0.5}}\nlabels:", "split: equal rows may be in other parts"),
+        ("labels:", "sample: {negatives: 0.5}\nlabels:", "sample: other shares of negatives were kept"),
+    ],
+    ids=["timezone", "label", "split", "sample"],
+)  # fmt: skip
+def test_a_day_that_is_built_otherwise_than_the_one_before_is_told_once(tmp_path, old, new, said):
+    config = shop(tmp_path, [(f"2026-11-{day}T12:00:00Z", f"{day}") for day in (20, 21, 22)], [LATER])
+    assert "warning" not in run("build", config, "--from", "2026-11-20", "--to", "2026-11-21")
+    path = pathlib.Path(config)
+    path.write_text(path.read_text().replace(old, new))
+    assert f"warning: 2026-11-21 was built with another {said}" in run("build", config, "--date", "2026-11-22")
+    assert "warning" not in run("build", config, "--date", "2026-11-22")

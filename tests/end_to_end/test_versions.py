@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import retrolabel
 from retrolabel.pipelines.cli import commands
+from tests.support.daily import click, make_shop, serve
 from tests.support.messy import CONFIG, DAY, write_logs
 
 DATE = DAY.date().isoformat()
@@ -153,3 +154,41 @@ def test_gc_sweeps_what_no_version_lists_and_nothing_else(shop):
     run("gc", str(shop / "datasets/shoes"))
     assert not left.exists()
     assert files_of(shop / "datasets/shoes") == before
+
+
+def test_labels_that_flip_move_no_row_to_another_part_and_weigh_what_they_should(tmp_path):
+    folder = tmp_path / "shop"
+    config = make_shop(folder, "split: {by: id, parts: {train: 0.5, eval: 0.5}}\nsample: {negatives: 0.25}\n")
+    for number in range(8):
+        serve(folder, DATE, name=f"served-{number}")
+    served = sorted(folder.rglob("served-*.json"))
+    for number, path in enumerate(served):
+        path.write_text(path.read_text().replace(f"{DATE}/", f"{number}/"))
+    click(folder, DATE, range(0))
+    clicks = folder / "logs" / DATE.replace("-", "/") / "click.json"
+    watermark = clicks.with_name("click.json").read_text().replace(DATE, "2026-12-01")
+    moments = [(f"{number}/{hour:02}", f"{DATE}T{hour:02}:30:00Z") for number in range(8) for hour in range(24)]
+
+    def build(clicked: list[tuple[str, str]]) -> dict[str, tuple[str, bool, float]]:
+        clicks.write_text(watermark + "".join(json.dumps({"id": key, "at": at}) + "\n" for key, at in clicked))
+        run("build", config, "--date", DATE)
+        return read()
+
+    def read(version: int | None = None) -> dict[str, tuple[str, bool, float]]:
+        return {
+            row["id"]: (split, row["clicked"], row["weight"])
+            for split in ("train", "eval")
+            for row in retrolabel.load(str(folder / "datasets/shop"), version=version, split=split)
+            .to_table()
+            .to_pylist()
+        }
+
+    first, second = build(moments[::8]), build(moments[::4])
+    assert {key for key, (_, clicked, _) in second.items() if clicked} == {key for key, _ in moments[::4]}
+    for rows in (first, second):
+        assert {(clicked, weight) for _, clicked, weight in rows.values()} == {(True, 1.0), (False, 4.0)}
+    assert first.keys() < second.keys(), "what was sampled out and clicked later is there, nothing goes"
+    assert all(second[key][0] == split for key, (split, _, _) in first.items())
+    assert any(first[key][1:] == (False, 4.0) and second[key][1:] == (True, 1.0) for key in first)
+    assert read(version=1) == first
+    assert build(moments[::8]) == first, "a click that is taken back makes the negative, and its absence, again"
