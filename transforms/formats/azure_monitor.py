@@ -7,11 +7,17 @@ object a line (https://learn.microsoft.com/azure/azure-monitor/logs/logs-data-ex
 
 import re
 
+import numpy as np
+
+from retrolabel.transforms.formats import json_documents
 from retrolabel.transforms.formats.interface import Format, share_of_lines
-from retrolabel.transforms.formats.json_documents import cut, lines_of, unwrap
+from retrolabel.transforms.formats.json_documents import cut, objects_of, unwrap
+from retrolabel.transforms.kernels.columns import begins_with, blanked
 from retrolabel.transforms.kernels.json_line import loads
+from retrolabel.transforms.kernels.lines import Lines
 
 _RECORDS = re.compile(rb'\s*\{\s*"records"\s*:\s*\[')
+_WRAPPING = re.compile(rb'\{\s*"records"\s*:\s*\[')
 _KEYS = (
     {"time", "resourceId"},
     {"time", "category", "properties"},
@@ -24,6 +30,21 @@ def head(data: bytes) -> int:
     """The beginning of the wrapping object, if there is one."""
     match = _RECORDS.match(data)
     return match.end() if match else 0
+
+
+def lines_of(data: bytes) -> Lines:
+    """The objects, those in `records` of others too: of blobs that were put together, and of messages of an Event Hub."""
+    lines = json_documents.lines_of(data)
+    octets, second = lines.octets, np.minimum(lines.starts + 1, max(len(data) - 1, 0))
+    if not (begins_with(octets, lines.starts, b'{"records"') | (octets[second] <= ord(" "))).any():
+        return lines
+    fronts = np.array([match.span() for match in _WRAPPING.finditer(data)], dtype=np.int64).reshape(-1, 2)
+    fronts = fronts[np.isin(fronts[:, 0], lines.starts)]
+    if not len(fronts):
+        return lines
+    # Without their beginnings they end what was begun before, as the rest of a file does whose head has one.
+    inner = objects_of(bytes(blanked(data, fronts[:, 0], fronts[:, 1])))
+    return Lines(data, (inner.starts, inner.ends), inner.blank)
 
 
 def sniff(sample: bytes) -> float:

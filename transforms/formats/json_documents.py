@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from retrolabel.transforms.formats.interface import Format, Unwrapped
-from retrolabel.transforms.kernels.columns import blanked
+from retrolabel.transforms.kernels.columns import Octets, blanked
 from retrolabel.transforms.kernels.json_line import loads
 from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines
@@ -21,8 +21,11 @@ _GLANCE = 2**16
 
 def lines_of(data: bytes) -> Lines:
     """Each object is a record, and so is what is none."""
-    if _by_line(data):
-        return Lines(data)
+    return Lines(data) if _by_line(data) else objects_of(data)
+
+
+def objects_of(data: bytes) -> Lines:
+    """The same, wherever line ends stand."""
     octets = np.frombuffer(data, dtype=np.uint8)
     ((begins, ends),) = spans(octets, 0)
     if len(ends) < len(begins):
@@ -48,7 +51,15 @@ def _by_line(data: bytes) -> bool:
     first = np.frombuffer(lines.line(0), np.uint8)
     if len(spans(first[:_GLANCE], 0)[0][0]) > 1 or b"}{" in data:
         return False
-    return len(spans(first, 0)[0][0]) == 1
+    return len(spans(first, 0)[0][0]) == 1 and not any(
+        _ends_more(np.frombuffer(lines.line(position), np.uint8)) for position in (0, len(lines) - 1)
+    )
+
+
+def _ends_more(line: Octets) -> bool:
+    """Whether a line ends its object before its end, and then what was begun before it."""
+    ((_, ends),) = spans(line, 0)
+    return bool(len(ends)) and int(ends[-1]) < len(line)
 
 
 def head(data: bytes) -> int:

@@ -258,9 +258,19 @@ def test_azure_blobs_as_lines_and_in_records(tmp_path):
         f"{json.dumps(record)}\r\n" * 3,
         json.dumps({"records": [record] * 3}),
         json.dumps({"records": [record] * 3}, indent=2),
+        json.dumps({"records": [record] * 2})
+        + "\n"
+        + json.dumps({"records": [record]}),  # blobs put together, messages of an Event Hub
+        f"{json.dumps({'records': [record]})}\n" * 3,
+        json.dumps({"records": [record]}) + json.dumps(record) + "\r\n" + json.dumps({"records": [record]}, indent=1),
     ):
         rows, rejects = parse_file(written(tmp_path, text.encode()), "azure_monitor", contract)
         assert ([row["id"] for row in rows], rejects) == (["a"] * 3, [])
+
+
+def test_an_azure_blob_of_one_record(tmp_path):
+    rows, rejects = parse_file(written(tmp_path, b'{"records":[{"id":"a"}]}'), "azure_monitor", fields(id="id"))
+    assert ([row["id"] for row in rows], rejects) == (["a"], [])
 
 
 def test_azure_blobs_with_keys_in_another_order_and_times_of_seven_decimals():
