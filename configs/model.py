@@ -3,7 +3,7 @@
 import datetime
 import difflib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -54,6 +54,20 @@ def parse_duration(value: Any) -> Any:
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+Moment = TypeVar("Moment", bound=datetime.date)
+
+
+def within_years(moment: Moment) -> Moment:
+    """Lets pass what is so far from the ends of the calendar that windows fit in between.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not 1000 <= moment.year <= 9000:
+        raise ValueError(f"is a day of the years 1000 to 9000; got {moment}")
+    return moment
 
 
 Duration = Annotated[datetime.timedelta, BeforeValidator(parse_duration)]
@@ -178,7 +192,9 @@ class Split(Section):
 
     by: Names
     """Columns whose stable hash decides; or the event time alone, to split by time."""
-    parts: dict[str, float | datetime.date | datetime.datetime | Literal["rest"]] = Field(min_length=1)
+    parts: dict[
+        str, float | Annotated[datetime.date | datetime.datetime, AfterValidator(within_years)] | Literal["rest"]
+    ] = Field(min_length=1)
     """Shares that add up to 1; when `by` is the event time, shares of the day, or times up to which a part goes (the last: `rest`)."""
 
 
@@ -203,7 +219,7 @@ class ConsentLog(Source):
     holds: Literal["changes", "snapshots"] = "changes"
     """What the files hold: each decision once, or each the decisions of everybody; `{date}` then expands for the day of the build alone and
     the days of the windows."""
-    since: datetime.date | None = None
+    since: Annotated[datetime.date, AfterValidator(within_years)] | None = None
     """The first day of a log of changes: so far back `{date}` and `{hour}` expand."""
     prediction_key: Names | None = None
     """The predictions' fields that `key` equals, in the same order; default: fields of the same names."""
@@ -302,7 +318,7 @@ class Validation(Section):
 class Schedule(Section):
     """Which days `retrolabel run` builds, and when; nothing here changes what a build publishes."""
 
-    since: datetime.date | None = None
+    since: Annotated[datetime.date, AfterValidator(within_years)] | None = None
     """The first day; by default the first that the predictions' files, or versions, are of."""
     lag: Duration = datetime.timedelta(0)
     """A day is due this long after it has ended in the config's timezone."""

@@ -20,7 +20,7 @@ import click
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from retrolabel.configs.load import Project
-from retrolabel.configs.model import parse_duration
+from retrolabel.configs.model import parse_duration, within_years
 from retrolabel.pipelines import dataflow
 from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.built_otherwise import built_otherwise
@@ -226,7 +226,7 @@ def parse_date(_: click.Context, __: click.Parameter, value: str | None) -> date
     if value is None:
         return None
     try:
-        return datetime.date.fromisoformat(value)
+        return within_years(datetime.date.fromisoformat(value))
     except ValueError:
         raise click.BadParameter(f"expected a date such as 2026-11-20, got {value!r}") from None
 
@@ -249,7 +249,7 @@ def parse_complete_until(texts: Sequence[str], project: Project) -> dict[str, da
                 f"--outcomes-complete-until: no outcome is called {name!r}; there are {', '.join(project.config.outcomes)}"
             )
         try:
-            parsed = datetime.datetime.fromisoformat(moment)
+            parsed = within_years(datetime.datetime.fromisoformat(moment))
         except ValueError:
             raise ConfigError(
                 f"--outcomes-complete-until: expected a time such as 2026-11-22T00:00:00Z, got {moment!r}"

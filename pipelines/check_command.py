@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from retrolabel.configs.load import PREDICTIONS, Project, load_project, nearest_name
-from retrolabel.configs.model import ConsentLog, Source
+from retrolabel.configs.model import ConsentLog, Source, within_years
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import ConfigError, InputError, Problem
 from retrolabel.transforms.apis import api_of, apis
@@ -107,7 +107,7 @@ def _check_files(project: Project, date: datetime.date) -> None:
 
 def _as_date(_: click.Context, __: click.Parameter, value: str | None) -> datetime.date | None:
     try:
-        return datetime.date.fromisoformat(value) if value else None
+        return within_years(datetime.date.fromisoformat(value)) if value else None
     except ValueError:
         raise click.BadParameter(f"expected a date such as 2026-11-20, got {value!r}") from None
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import click
 
 from retrolabel.configs.load import Project
+from retrolabel.configs.model import within_years
 from retrolabel.pipelines.build_command import Built, build_day, leave_report, parse_date, summary_of
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.due_days import TO_BUILD, Day, due_days
@@ -150,7 +151,7 @@ def parse_now(_: click.Context, __: click.Parameter, value: str | None) -> datet
     if value is None:
         return None
     try:
-        moment = datetime.datetime.fromisoformat(value)
+        moment = within_years(datetime.datetime.fromisoformat(value))
     except ValueError:
         raise click.BadParameter(f"expected a time such as 2026-11-21T06:00:00Z, got {value!r}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)

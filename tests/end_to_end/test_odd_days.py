@@ -133,3 +133,25 @@ def test_a_day_that_is_built_otherwise_than_the_one_before_is_told_once(tmp_path
     path.write_text(path.read_text().replace(old, new))
     assert f"warning: 2026-11-21 was built with another {said}" in run("build", config, "--date", "2026-11-22")
     assert "warning" not in run("build", config, "--date", "2026-11-22")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("build", ["--date", "9999-12-31"]), ("build", ["--date", "0001-01-01"]), ("check", ["--date", "9999-12-30"]), ("freshness", ["--date", "9999-12-31"]),
+        ("build", ["--date", "2026-11-20", "--outcomes-complete-until", "0001-01-01T00:00:00+14:00"]),
+        ("run", ["--now", "9999-12-31T00:00:00Z"]), ("run", ["--now", "0001-01-01T00:00:00Z"]), ("build", ["--date", "2026-02-29"]),
+    ],
+)  # fmt: skip
+def test_moments_at_the_ends_of_the_calendar_are_refused(tmp_path, command, arguments):
+    config = shop(tmp_path, "", "", "Asia/Tokyo")
+    assert f"got '{arguments[-1]}'" in run(command, config, *arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    "sections", ["schedule: {since: 9999-12-31}\n", "split: {by: at, parts: {train: 0001-01-01, eval: rest}}\n"]
+)
+def test_a_config_names_no_day_at_the_ends_of_the_calendar(tmp_path, sections):
+    path = pathlib.Path(shop(tmp_path, "", ""))
+    path.write_text(path.read_text() + sections)
+    assert "is a day of the years 1000 to 9000" in run("check", str(path), code=2)
