@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import datetime
+import fnmatch
 import functools
 import itertools
 import json
@@ -15,11 +16,13 @@ from typing import Any
 import click
 
 from retrolabel.configs.model import Source
+from retrolabel.pipelines.dated_paths import dated, day_of
 from retrolabel.pipelines.likely_format import BARELY, fits
 from retrolabel.schemas.contract import Contract, Field
 from retrolabel.schemas.errors import ConfigError, InputError, printable
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.formats import FORMATS, find_format
+from retrolabel.transforms.kernels.examples import day_bounds
 from retrolabel.transforms.kernels.find_keys import (
     Join,
     count_repeats,
@@ -53,6 +56,9 @@ FILES = 20
 
 SNIFFED = 5
 """Of these, by which the format is told."""
+
+LOOKAROUND = 3_600_000_000
+"""Microseconds that an event may lie outside of the day that its file is named after."""
 
 MOST_LEVELS = 4
 """Of JSON in strings of JSON."""
@@ -211,7 +217,7 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     unwrap: tuple[tuple[str, ...], ...] = ()
     around: set[str] = set()
     while True:
-        records, unread = _records(LineReader(name, layout, Contract(name, ()), unwrap=unwrap), chosen)
+        records, origins, unread = _records(LineReader(name, layout, Contract(name, ()), unwrap=unwrap), chosen)
         wrapped = find_wrapped(records)
         if wrapped is None or wrapped in unwrap or len(unwrap) == MOST_LEVELS:
             break
@@ -227,10 +233,11 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         times = rank_times(sampled, around)
     if not times:
         raise InputError(_without_time(name, best, sampled))
+    days = _patterns_of_days(patterns, paths) if _by_day(sampled.values(times[0].field.name), origins) else None
     strange = [path for path, sample in zip(chosen, samples, strict=False) if FORMATS[best].sniff(sample) < BARELY]
     return SourceGuess(
         name,
-        tuple(patterns),
+        tuple(days or patterns),
         best,
         min(1.0, found[best] / _SURE.get(best, 0.9)),
         sampled,
@@ -262,14 +269,32 @@ def _without_time(name: str, best: str, sampled: Sampled) -> str:
 
 def _written(path: str) -> datetime.date:
     """The day that a file's name tells, else that of its last change."""
-    if match := re.search(r"(?<!\d)(20\d\d)[-_./]?(0[1-9]|1[0-2])[-_./]?(0[1-9]|[12]\d|3[01])(?!\d)", path):
-        return datetime.date(int(match[1]), int(match[2]), min(28, int(match[3])))
-    return datetime.datetime.fromtimestamp(fingerprint_of(path).modified / 1e9, datetime.UTC).date()
+    return day_of(path) or datetime.datetime.fromtimestamp(fingerprint_of(path).modified / 1e9, datetime.UTC).date()
 
 
-def _records(reader: LineReader, paths: Sequence[str]) -> tuple[list[Mapping[str, Any]], int]:
-    """The first records of some files, and how many of them cannot be read."""
-    records, unread = [], 0
+def _by_day(times: Sequence[int | None], paths: Sequence[str]) -> bool:
+    """Whether each file holds the events, given in microseconds of UTC, of the day in its name, give or take `LOOKAROUND`."""
+    for moment, path in zip(times, paths, strict=True):
+        day = day_of(path)
+        if day is None:
+            return False
+        begin, end = day_bounds(day, datetime.UTC)
+        if moment is not None and not begin - LOOKAROUND <= moment < end + LOOKAROUND:
+            return False
+    return True
+
+
+def _patterns_of_days(patterns: Sequence[str], paths: Sequence[str]) -> list[str] | None:
+    """The patterns that read a day's files alone; None if the names of some do not tell their day."""
+    found = [dated(pattern, [path for path in paths if fnmatch.fnmatchcase(path, pattern)]) for pattern in patterns]
+    return None if None in found else [pattern for pattern in found if pattern]
+
+
+def _records(reader: LineReader, paths: Sequence[str]) -> tuple[list[Mapping[str, Any]], list[str], int]:
+    """The first records of some files, the file of each, and how many records cannot be read."""
+    records: list[Mapping[str, Any]] = []
+    origins: list[str] = []
+    unread = 0
     for path in paths:
         size = fingerprint_of(path).size
         file = Input(reader.source, path, path, size, 0, min(size, BLOCK_BYTES), compression_at(path), None)
@@ -279,8 +304,9 @@ def _records(reader: LineReader, paths: Sequence[str]) -> tuple[list[Mapping[str
             for record in itertools.islice(reader.records(block), LINES)
         ]
         records += [record for record in found if not isinstance(record, Rejected)]
+        origins += [path] * (len(records) - len(origins))
         unread += sum(isinstance(record, Rejected) for record in found)
-    return records, unread
+    return records, origins, unread
 
 
 def _default_name(pattern: str) -> str:
@@ -408,6 +434,10 @@ def _source(source: SourceGuess, directory: str, indent: str) -> list[str]:
         lines.append(f"options: {json.dumps(source.options)}")
     if source.unwrap:
         lines.append(f"unwrap: {_names([path_text(path) for path in source.unwrap])}")
+    if any("{date:" in path for path in paths):
+        lines.append(
+            "lookaround: 1h     # how late an event may be: so far into the files of the days around it is looked for"
+        )
     lines += [f"key: {_names(source.key)}", f"time: {source.time}"]
     if (share := _rejected(source)) > USUAL_REJECTED / 2:
         lines.append(

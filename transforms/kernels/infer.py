@@ -21,6 +21,8 @@ Record = Mapping[str, Any]
 MOST_FIELDS = 200
 """More leaves than this are a map with changing keys rather than fields."""
 
+_NUMBER_TEXT = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d{1,2})?")
+
 A_FEW = 0.005
 """The share of values that a field may have of another kind."""
 
@@ -233,10 +235,14 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
             kind = next((kind for kind, test in _TEXTS if all(map(test.fullmatch, items))), kind)
     elif kinds <= {"long", "double", "string"} and not repeated:
         words = {item for item in items if isinstance(item, str)}
-        if words <= set(PLACEHOLDERS):
-            kind = "double" if "double" in kinds else "long"
-            missing = tuple(sorted(words))
-            doubts.append(f"{', '.join(map(repr, missing))} taken for missing")
+        spelled = {word for word in words if _NUMBER_TEXT.fullmatch(word)}
+        if words - spelled <= set(PLACEHOLDERS):
+            numbers = [float(item) for item in items if not isinstance(item, str) or item in spelled]
+            whole = "double" not in kinds and all(word.lstrip("-").isdigit() for word in spelled)
+            kind = "long" if whole or _whole_key(path[-1], numbers) else "double"
+            missing = tuple(sorted(words - spelled))
+            doubts += [f"{', '.join(map(repr, missing))} taken for missing"] if missing else []
+            doubts += ["some of its numbers are texts"] if spelled else []
         else:
             doubts.append("numbers and text mixed: taken for a string")
     else:

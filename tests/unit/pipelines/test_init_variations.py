@@ -255,3 +255,18 @@ def test_pairs_of_small_numbers_are_a_key_if_they_are_called_alike(tmp_path, mon
 def test_what_init_cannot_guess_is_told_with_what_it_saw(tmp_path, monkeypatch, make, told):
     result = guess(tmp_path, monkeypatch, make)
     assert told in str(result.exception)
+
+
+def test_numbers_that_are_sometimes_texts_are_numbers(tmp_path):
+    served = [{"ts": iso(START + datetime.timedelta(minutes=n)), "request_id": f"r{n}", "price": price, "count": count}
+              for n, (price, count) in enumerate([(9.5, 1), ("20.25", "2"), ("N/A", 3), (None, 4), (7, "")] * 10)]  # fmt: skip
+    clicks = [{"ts": record["ts"], "request_id": record["request_id"]} for record in served[::3]]
+    for name, records in (("served", served), ("clicks", clicks)):
+        (tmp_path / f"{name}.json").write_bytes(lines(records))
+    done = CliRunner().invoke(command, ["--predictions", f"{tmp_path}/served.json", "--outcomes", f"{tmp_path}/clicks.json",
+                                        "--directory", str(tmp_path)])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "some of its numbers are texts" in done.output
+    contract = check_project(str(tmp_path / "retrolabel.yaml")).contracts["predictions"]
+    assert {name: (contract.field(name).kind, contract.field(name).missing) for name in ("price", "count")} == {
+        "price": ("double", ("N/A",)), "count": ("long", ("",))}  # fmt: skip
