@@ -165,7 +165,8 @@ def _sure(join: Join, asked: Counter[Row], known: Counter[Row]) -> float:
     if alike or _related(name, other):
         if telling and tokens:
             return 0.99
-        return (0.9 if not counted else 0.7 if _is_id(name) else 0.3) if many or alike else 0.0
+        likely = 0.9 if not counted else 0.7 if _is_id(name) else 0.3
+        return likely if many or (alike and 2 * len(common) >= len(asked)) else min(likely, 0.5) if alike else 0.0
     if counted:
         return 0.3 if name == other else 0.0
     if name == other:

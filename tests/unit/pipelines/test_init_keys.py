@@ -88,6 +88,15 @@ def test_keys_of_other_names_are_found_by_their_values(tmp_path, monkeypatch):
     assert build() == (ROWS, ROWS / 2)
 
 
+def test_a_few_values_in_common_are_not_much_to_be_sure_of(tmp_path, monkeypatch):
+    output, _ = init(
+        tmp_path, monkeypatch,
+        [{"time": time_of(n), "request_id": token(n) if n < 2 else token(n).upper()} for n in range(ROWS)],
+        [{"time": time_of(n, True), "request_id": f"{token(n)}" if n < 2 else token(n + 500)} for n in range(ROWS)],
+    )  # fmt: skip
+    assert "by request_id = request_id (50% sure: 2 different values in common)" in output
+
+
 def test_small_numbers_and_categories_in_common_are_no_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, key in (("serving", "rank"), ("clicks", "position")):
