@@ -8,7 +8,6 @@ from typing import Any
 from retrolabel.schemas.errors import ForgottenError, IntegrityError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms import storage
-from retrolabel.transforms.compare import changes_between
 from retrolabel.transforms.dataset import head_version, read_day_manifest, read_version, record_path
 from retrolabel.transforms.receipts import receipt_ids
 
@@ -69,6 +68,8 @@ def publish(
         if head and previous == path:
             return Published(head.version, head.parent, False, None)
         if previous and previous not in compared:  # a commit that lost the race to another day's need not compare again
+            from retrolabel.transforms.compare import changes_between  # imports Beam, which `Published` needs not
+
             compared[previous] = changes_between(root, previous, read_day_manifest(root, previous), manifest)
         changed = compared[previous] if previous else None
         record = VersionRecord(

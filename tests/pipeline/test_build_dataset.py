@@ -16,7 +16,7 @@ from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner, in_process_runner
-from retrolabel.transforms import exchange, publish
+from retrolabel.transforms import compare, exchange
 from retrolabel.transforms.dataset import read_day_manifest, read_version
 from tests.support.messy import DAY, write_logs
 
@@ -171,5 +171,5 @@ def test_what_changed_is_compared_on_the_workers_and_as_the_commit_would(tmp_pat
     assert (
         build_twice("gone", lambda first: f"{DAY.date()}/0123456789abcdef/manifest-0123456789abcdef.json") == by_commit
     )
-    monkeypatch.setattr(publish, "changes_between", lambda *_: pytest.fail("the commit compared"))
+    monkeypatch.setattr(compare, "changes_between", lambda *_: pytest.fail("the commit compared"))
     assert build_twice("by_workers", lambda first: first) == by_commit
