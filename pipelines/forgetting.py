@@ -241,7 +241,8 @@ def _renew_views(root: str, number: int, receipt: str) -> None:
     except Exception as error:  # noqa: BLE001 - a report is a view: better none than one that shows them
         for path in (report_path(number), card_path(number)):
             storage.delete(storage.join(root, path))
-        click.echo(f"warning: the report of version {number} could not be written again and is gone: {error}", err=True)
+        told = f"the report and the card of version {number} could not be written again and are gone"
+        click.echo(f"warning: {told}: {error}", err=True)
 
 
 def _remove(root: str, before: Set[str]) -> int:
