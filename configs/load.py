@@ -818,6 +818,8 @@ def _check_timezone(name: str, keys: KeyPath, add: Any) -> None:
 
 
 def _bad_placeholders(pattern: str) -> Iterator[str]:
+    if not pattern.strip():
+        yield f"{pattern!r} names no file, and would take whatever lies beside the config"
     for match in _PLACEHOLDER.finditer(pattern):
         inner = match[1]
         if not match[0].endswith("}"):

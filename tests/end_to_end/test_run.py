@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import retrolabel
 from retrolabel.configs.load import load_project
-from retrolabel.pipelines import build_command
+from retrolabel.pipelines import build_command, planning
 from retrolabel.pipelines.cli import commands
 from retrolabel.pipelines.run_command import alone, run_due_days
 from retrolabel.pipelines.runner import choose_runner
@@ -149,6 +149,21 @@ def test_nothing_published_depends_on_the_moment_on_the_schedule_or_on_how_many_
     assert one == other
     assert len([path for path in one if path.endswith(".parquet")]) == 1
     assert len(status(tmp_path / "other/shop")) == 2
+
+
+def test_an_upgrade_leaves_the_days_that_are_there(shop, monkeypatch):
+    run(shop)
+    before = files_of(shop / "datasets")
+    installed = planning.version
+    monkeypatch.setattr(planning, "version", lambda name: "99.0" if name == "retrolabel" else installed(name))
+    run(shop, code=8)
+    assert files_of(shop / "datasets") == before
+    serve(shop, "2026-11-22")
+    click(shop, "2026-11-22")
+    run(shop, now="2026-11-23T12:00:00Z")
+    software = {day: retrolabel.transforms.dataset.read_day_manifest(str(shop / "datasets/shop"), path).software["retrolabel"]
+                for day, path in retrolabel.transforms.dataset.read_version(str(shop / "datasets/shop")).days.items()}  # fmt: skip
+    assert software == {"2026-11-20": installed("retrolabel"), "2026-11-21": "99.0", "2026-11-22": "99.0"}
 
 
 def test_started_twice_at_once_one_run_works_and_the_other_has_nothing_to_do(shop):

@@ -56,6 +56,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(folder):
         ("after: 1s", "after: 7h", "labels.clicks", "the window must end after it starts"),
         ("dataset: shoes", "dataset: ../shoes", "dataset", "letters, digits"),
         ("dataset: shoes", "dataset: shoes\ntimezone: Europe/Pari", "timezone", "Did you mean 'Europe/Paris'?"),
+        ("path: logs/clicks/*.log", "path: ''", "outcomes.click.path", "names no file"),
         ("path: logs/clicks/*.log", "path: logs/{dat:%Y}/*.log", "outcomes.click.path", "expected {date:%Y/%m/%d} or {hour}"),
         ("id: event_id", "id: event_id\n    prediction_key: [item]", "outcomes.click.prediction_key", "they can never be equal"),
         ("value: count}\n  delay", "value: random()}\n  delay", "labels.clicks.value", "a build must be repeatable"),
