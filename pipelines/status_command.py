@@ -96,9 +96,8 @@ def command(dataset: str, last: int, now: datetime.datetime | None, as_json: boo
         for day in days:
             click.echo(json.dumps(day))
         return
-    click.echo(
-        f"{record.dataset}@{record.version}: {len(record.days):,} days, {min(record.days)} to {max(record.days)}\n"
-    )
+    span = f"{len(record.days):,} days, {min(record.days)} to {max(record.days)}" if len(record.days) != 1 else "1 day"
+    click.echo(f"{record.dataset}@{record.version}: {span}\n")
     click.echo(f"  {'day':<14}  {'version':>7}  {'examples':>12}  {'mature':>7}  {'age':>5}  anomalies")
     for day in days:
         click.echo(_line(day))
