@@ -37,7 +37,7 @@ def _row(material: Material, label: str, names: list[str]) -> Html:
         "tr", element("th", label, scope="row"),
         element("td", _told(whole(material.day, label)), class_="n"),
         element("td", _told(whole(material.against, label)) if material.against else NOTHING, class_="n before-text"),
-        [element("td", _told(splits[name]["labels"].get(label, {})), class_="n") for name in names],
+        [element("td", _told({"rows": splits[name]["rows"], **splits[name]["labels"].get(label, {})}), class_="n") for name in names],
     )  # fmt: skip
 
 

@@ -192,6 +192,15 @@ def built(tmp_path):
     return build_command.build_day(check_project(str(tmp_path / "shoes.yaml")), DAY.date(), {}, choose_runner([]))
 
 
+def test_labels_are_told_for_each_part_of_the_split(built, tmp_path):
+    root = tmp_path / "datasets/shoes"
+    (row,) = re.findall(r"<tr><th[^>]*>clicked</th>(.*?)</tr>", render(gather(str(root), 1)))
+    cells = re.findall(r"<td[^>]*>(?:<span>)?([^<]*)", row)
+    labels = [built.manifest.splits[name]["labels"]["clicked"]["values"] for name in ("train", "eval", "test")]
+    shares = sorted(f"{100 * found['true'] / sum(found.values()):.1f}% true" for found in labels)
+    assert sorted(cells[2:]) == shares
+
+
 def test_every_build_writes_the_report_of_its_version(built, tmp_path, page):
     root = tmp_path / "datasets/shoes"
     assert built.report == "_reports/00000001.html"
