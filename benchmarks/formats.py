@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from retrolabel.pipelines.runner import keep_freed_memory
 from retrolabel.schemas.contract import parse_contract
 from retrolabel.transforms.formats import FORMATS
 from retrolabel.transforms.kernels.lines import Block
@@ -74,6 +75,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--only", nargs="*", default=sorted(WRITERS))
     options = arguments.parse_args()
+    keep_freed_memory()  # as a build does
     written = records(options.rows)
     names = ["json", *(name for name in options.only if name != "json")]
     files = {name: WRITERS[name](written) for name in names}

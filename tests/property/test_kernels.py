@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrolabel.transforms.kernels import attribution
+from retrolabel.transforms.kernels import attribution, json_text
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule, attribute
 from retrolabel.transforms.kernels.crc32c import combine
@@ -152,3 +152,28 @@ def test_outcomes_count_in_half_open_windows(touch, predictions, others, outcome
     assert {row: counts.get(row, 0) for row in expected} == expected
     assert (found.attributed, found.orphan) == (attributed, orphan)
     assert found.attributed + found.unattributed + found.orphan == len(outcomes)
+
+
+def slow_spans(text: bytes, level: int) -> tuple[list[int], list[int]]:
+    """A look at one octet after the other."""
+    begins, ends, depth, inside, escaped = [], [], 0, False, False
+    for place, octet in enumerate(text):
+        here, escaped = escaped, octet == ord("\\") and not escaped
+        if octet == ord('"') and not here:
+            inside = not inside
+        elif octet in b"{[" and not inside:
+            begins += [place] * (depth == level)
+            depth += 1
+        elif octet in b"}]" and not inside:
+            ends += [place + 1] * (depth == level + 1)
+            depth = max(depth - 1, 0)
+    return begins, ends
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@given(text=st.text('{}[]"\\,:x\n', max_size=60).map(str.encode), chunk=st.integers(1, 20))
+def test_where_json_stands_in_a_text_is_its_definition(level, text, chunk):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_CHUNK", chunk)
+        ((begins, ends),) = json_text.spans(np.frombuffer(text, np.uint8), level)
+    assert (begins.tolist(), ends.tolist()) == slow_spans(text, level)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrolabel.transforms.kernels.columns import Mask, Octets, stretches
+from retrolabel.transforms.kernels.columns import Octets, stretches
 from retrolabel.transforms.kernels.lines import Positions
 
 _STEPS = np.zeros(256, dtype=np.int8)
@@ -12,6 +12,9 @@ _STEPS[list(b"{[")] = 1
 _STEPS[list(b"}]")] = -1
 _BETWEEN = np.zeros(256, dtype=bool)
 _BETWEEN[list(b" \t\r\n,]}")] = True
+
+_CHUNK = 2**18
+"""Bytes that are looked at together, so that what is found out about them stays in the processor's cache."""
 
 
 def spans(octets: Octets, *levels: int) -> list[tuple[Positions, Positions]]:
@@ -33,12 +36,7 @@ def spans_and_commas(
     Returns:
         The spans; and of each comma where it stands, and in which object or array of its level, by number.
     """
-    folded = octets & 0xDF  # `[` and `{` are one bit apart, and so are `]` and `}`
-    marked = (folded == ord("[")) | (folded == ord("]"))
-    if within is not None:
-        marked |= octets == ord(",")
-    places = np.flatnonzero(marked)
-    places = places[~in_strings(octets, places)]
+    places = _marks(octets, commas=within is not None)
     steps = _STEPS[octets[places]]
     depth = np.cumsum(steps, dtype=np.int32)
     turns = steps
@@ -63,27 +61,41 @@ def whole_end(data: bytes) -> int:
     return int(ends[-1]) if len(ends) else 0
 
 
-def in_strings(octets: Octets, places: Positions) -> Mask:
-    """Which of some ascending places, none of them a quote, stand within strings."""
-    if not len(places):
-        return np.zeros(0, dtype=bool)
-    marks = octets == ord('"')
-    marks[_escaped(octets)] = False
-    # The numbers of quotes before each place, modulo 256, of which only the last bit is asked for.
-    between = np.add.reduceat(marks.view(np.uint8), np.concatenate([[0], places]), dtype=np.uint8)[:-1]
-    return np.asarray((np.cumsum(between, dtype=np.uint8) & 1).view(np.bool_))
+def _marks(octets: Octets, *, commas: bool) -> Positions:
+    """Where brackets, and commas if asked for, stand outside of strings."""
+    found, inside, escaped = [np.empty(0, dtype=np.int64)], False, False
+    for begin in range(0, len(octets), _CHUNK):
+        text = octets[begin : begin + _CHUNK]
+        folded = text & 0xDF  # `[` and `{` are one bit apart, and so are `]` and `}`
+        marked = (folded == ord("[")) | (folded == ord("]"))
+        if commas:
+            marked |= text == ord(",")
+        quotes = text == ord('"')
+        escapes = _escaped(text, escaped)
+        escaped = bool(len(escapes)) and int(escapes[-1]) == len(text)
+        quotes[escapes[:-1] if escaped else escapes] = False
+        places = np.flatnonzero(marked)
+        # The numbers of quotes up to each place, and behind the last one, modulo 256, of which only the last bit is asked for.
+        between = np.add.reduceat(quotes.view(np.uint8), np.concatenate([[0], places]), dtype=np.uint8)
+        within = (np.cumsum(between, dtype=np.uint8) & 1).view(np.bool_) ^ inside
+        found.append(places[~within[:-1]] + begin)
+        inside = bool(within[-1])
+    return np.concatenate(found)
 
 
-def _escaped(octets: Octets) -> Positions:
-    """What stands behind a backslash that is not itself escaped."""
-    slashes = np.flatnonzero(octets[:-1] == ord("\\"))
+def _escaped(octets: Octets, first: bool) -> Positions:
+    """What stands behind a backslash that is not itself escaped, be it behind the text; the first octet may be escaped."""
+    slashes = np.flatnonzero(octets == ord("\\"))
+    before = np.array([0] if first else [], dtype=np.int64)
+    if first and len(slashes) and slashes[0] == 0:
+        slashes = slashes[1:]
     if not len(slashes):
-        return slashes
+        return before
     fresh = np.diff(slashes, prepend=-2) != 1
     if not fresh.all():
-        first = np.maximum.accumulate(np.where(fresh, slashes, 0))  # of the run of each
-        slashes = slashes[(slashes - first) % 2 == 0]
-    return slashes + 1
+        start = np.maximum.accumulate(np.where(fresh, slashes, 0))  # of the run of each
+        slashes = slashes[(slashes - start) % 2 == 0]
+    return np.concatenate([before, slashes + 1])
 
 
 def strays(octets: Octets, begins: Positions, ends: Positions) -> tuple[Positions, Positions]:
