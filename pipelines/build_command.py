@@ -33,7 +33,7 @@ from retrolabel.pipelines.report.write import write_report
 from retrolabel.pipelines.runner import Runner, choose_runner, keep_freed_memory
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
-from retrolabel.schemas.errors import ConfigError, RetrolabelError, StorageError, ValidationError
+from retrolabel.schemas.errors import ConfigError, IntegrityError, RetrolabelError, StorageError, ValidationError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms.commit import result_of
 from retrolabel.transforms.dataset import head_version, read_day_manifest, read_version
@@ -43,6 +43,7 @@ from retrolabel.transforms.publish import Published
 from retrolabel.transforms.receipts import receipt_ids
 from retrolabel.transforms.sweep import sweep
 from retrolabel.transforms.unchanged import is_unchanged
+from retrolabel.transforms.verify import is_cut
 
 WORKER_MEMORY = "4GB"
 """What a worker of an engine should have: blocks and shards of two threads take a fifth of it (measured: ARCHITECTURE.md)."""
@@ -84,13 +85,15 @@ def build_day(
     plan, inputs = plan_build(project, date, complete_until, in_process=runner.in_process)
     head = head_version(plan.root)
     left = leave_report(plan.root, head)  # a build that was killed once it had published left none
-    if head is not None and is_unchanged(plan, inputs, head):
+    last = head.days.get(plan.date.isoformat()) if head else None
+    damaged = last is not None and is_cut(plan.root, last)
+    if head is not None and not damaged and is_unchanged(plan, inputs, head):
         manifest = read_day_manifest(plan.root, head.days[plan.date.isoformat()])
         unchanged = Published(head.version, head.parent, False, None)
         return Built(
             unchanged, manifest, plan.root, time.monotonic() - started, left if head.date == manifest.date else None
         )
-    plan = dataclasses.replace(plan, previous=head.days.get(plan.date.isoformat()) if head else None)
+    plan = dataclasses.replace(plan, previous=None if damaged else last)
     if not may_shrink:
         plan = dataclasses.replace(plan, at_least=_predictions_before(plan, head))
     progress.reset()
@@ -111,11 +114,19 @@ def build_day(
     published = told or _what_an_engine_published(plan, head.version if head else 0)
     record = read_version(plan.root, published.version)
     manifest = read_day_manifest(plan.root, record.days[plan.date.isoformat()])
+    if damaged and head:
+        click.echo(_told_of_damage(date, head.version, published), err=True)
     with contextlib.suppress(RetrolabelError):  # it is published, whatever has become of other days
         for difference in built_otherwise(plan.root, record, manifest):
             click.echo(f"warning: {difference}", err=True)
     report = leave_report(plan.root, record)
     return Built(published, manifest, plan.root, time.monotonic() - started, report)
+
+
+def _told_of_damage(date: datetime.date, version: int, published: Published) -> str:
+    if published.is_new:
+        return f"warning: {date}: what changed since version {version} cannot be told: its files are damaged, see `retrolabel verify`"
+    return f"{date}: files of version {version} that were gone or cut are written again"
 
 
 def leave_report(root: str, record: VersionRecord | None) -> str | None:
@@ -142,7 +153,10 @@ def _predictions_before(plan: BuildPlan, head: VersionRecord | None) -> int:
     path = head.days.get(plan.date.isoformat()) if head else None
     if path is None:
         return 0
-    manifest = read_day_manifest(plan.root, path)
+    try:
+        manifest = read_day_manifest(plan.root, path)
+    except IntegrityError:  # nobody knows
+        return 0
     same = all(plan.manifest[name] == getattr(manifest, name) for name in ("config", "contracts"))
     return manifest.accounting[PREDICTIONS].unique if same else 0
 

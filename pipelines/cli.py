@@ -36,6 +36,7 @@ COMMANDS = {
     "skew": "Compare features as logged at serving time with those found in training.",
     "rejects": "List the lines that were rejected, with reasons.",
     "forget": "Erase people from every version, and keep them out of later ones.",
+    "verify": "Read every file of a dataset, and name those that are missing, cut or changed.",
     "gc": "Remove what killed builds left.",
 }
 """Each subcommand, in the order in which a user meets them; its module is `<name>_command` and calls it `command`."""

@@ -33,11 +33,13 @@ def command(dataset: str, as_json: bool) -> None:
     root, _ = split_name(dataset)
     read_version(root)  # says so if there is no dataset
     created = storage.list_files(storage.join(root, VERSIONS))
-    for number in reversed(version_numbers(root)):
+    numbers = version_numbers(root)
+    for number in reversed(numbers):
         record = read_version(root, number)
         _, modified = created[record_path(number).partition("/")[2]]
         told = _describe(root, record, datetime.datetime.fromtimestamp(modified, datetime.UTC))
-        click.echo(json.dumps(told) if as_json else _line(told))
+        is_first = record.parent not in numbers or record.date not in read_version(root, record.parent).days
+        click.echo(json.dumps(told) if as_json else _line(told, is_first=is_first))
 
 
 def _describe(root: str, record: VersionRecord, created: datetime.datetime) -> dict[str, Any]:
@@ -51,14 +53,14 @@ def _describe(root: str, record: VersionRecord, created: datetime.datetime) -> d
     }  # fmt: skip
 
 
-def _line(told: dict[str, Any]) -> str:
+def _line(told: dict[str, Any], *, is_first: bool) -> str:
     part, found = next(iter(told["labels"].items()), ("", {}))
     labels = ", ".join(f"{name} {balance(label, told['splits'][part])}" for name, label in found.items())
     changes = told["changes"]
     if told["receipt"]:
         change = f"-{changes['examples_removed']:,} examples, somebody was forgotten in all versions before"
     elif changes is None:
-        change = "first build of the day"
+        change = "first build of the day" if is_first else "what changed is not known: the build before is damaged"
     else:
         changed = sum(label["changed"] for label in changes["labels"].values())
         change = f"+{changes['examples_added']:,} -{changes['examples_removed']:,} examples, {changed:,} labels changed"

@@ -246,7 +246,7 @@ class VersionRecord(AtRest):
     date: str
     """The day that this version changed."""
     changes: Mapping[str, Any] | None
-    """How the day differs from its previous build; null for its first."""
+    """How the day differs from its previous build; null for its first, and if that is damaged."""
     days: Mapping[str, Inside] = pydantic.Field(min_length=1)
     """The path of each day's manifest, relative to the dataset's folder."""
     receipt: str | None = pydantic.Field(default=None, exclude_if=lambda receipt: receipt is None)

@@ -4,7 +4,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -210,18 +210,6 @@ def part_bytes(root: str, part: PartFile) -> bytes:
     if len(data) != part.bytes:
         raise IntegrityError(f"{path!r} has {len(data):,} bytes; its manifest says {part.bytes:,}")
     return data
-
-
-def verify(root: str, manifest: DayManifest) -> Iterator[str]:
-    """Reads every file of a day and says of each that is not what the manifest says what is wrong with it."""
-    for part in manifest.files:
-        try:
-            data = part_bytes(root, part)
-        except IntegrityError as error:
-            yield str(error)
-            continue
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            yield f"{storage.join(root, part.path)!r} differs from its SHA-256"
 
 
 def common_schema(name: str, manifests: Sequence[DayManifest]) -> pa.Schema:

@@ -20,7 +20,7 @@ class Published:
     parent: int | None
     is_new: bool
     changes: dict[str, Any] | None
-    """How the day differs from its previous build; None for its first."""
+    """How the day differs from its previous build; None for its first, and if that is damaged."""
 
 
 def publish(
@@ -57,7 +57,7 @@ def publish(
     path = f"{folder}/manifest-{manifest.digest[:16]}.json"
     storage.write_once(storage.join(root, path), manifest.to_json().encode())
     storage.settle(root, {file.rpartition("/")[0] for file in (path, *(part.path for part in manifest.files))})
-    compared = dict(changes or {})
+    compared: dict[str, dict[str, Any] | None] = dict(changes or {})
     head = head_version(root)
     while True:
         # In this order: whoever forgets writes a receipt first, and then takes the number that this version would have.
@@ -70,7 +70,10 @@ def publish(
         if previous and previous not in compared:  # a commit that lost the race to another day's need not compare again
             from retrolabel.transforms.compare import changes_between  # imports Beam, which `Published` needs not
 
-            compared[previous] = changes_between(root, previous, read_day_manifest(root, previous), manifest)
+            try:
+                compared[previous] = changes_between(root, previous, read_day_manifest(root, previous), manifest)
+            except IntegrityError:  # what is damaged must not keep what is sound from being published
+                compared[previous] = None
         changed = compared[previous] if previous else None
         record = VersionRecord(
             dataset=manifest.dataset,

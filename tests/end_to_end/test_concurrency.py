@@ -22,8 +22,9 @@ import retrolabel
 from retrolabel.configs.model import Retention
 from retrolabel.pipelines.retention import GRACE, expire
 from retrolabel.schemas.errors import InputError, IntegrityError
-from retrolabel.transforms.dataset import read_day_manifest, read_version, record_path, verify, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, record_path, version_numbers
 from retrolabel.transforms.sweep import sweep, unlisted
+from retrolabel.transforms.verify import verify
 from tests.support.at_rest import examples, publish_day, store
 from tests.support.daily import click, make_shop, serve
 from tests.support.faults import KEY, Workshop

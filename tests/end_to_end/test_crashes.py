@@ -18,7 +18,8 @@ import time
 import pytest
 
 from retrolabel.pipelines.run_command import NOTHING_TO_DO
-from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
+from retrolabel.transforms.verify import verify
 from tests.end_to_end.test_versions import DATE, files_of
 from tests.support.daily import click, make_shop, serve
 from tests.support.faults import CHANGES, KEY, NEEDS_SPACE, READS, Ended, Fault, Kind, What, Workshop

@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from retrolabel.pipelines.cli import commands
-from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
 from retrolabel.transforms.sweep import sweep
+from retrolabel.transforms.verify import verify
 from tests.end_to_end.test_crashes import turns
 from tests.support import flaky_store
 from tests.support.daily import click, make_shop, serve

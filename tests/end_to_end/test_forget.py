@@ -12,10 +12,11 @@ import retrolabel
 from retrolabel.pipelines import planning
 from retrolabel.pipelines.cli import commands
 from retrolabel.schemas.manifest import broken_identities
-from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
 from retrolabel.transforms.kernels.monitor import KEYS
 from retrolabel.transforms.kernels.protect import pseudonym, token
 from retrolabel.transforms.publish import publish
+from retrolabel.transforms.verify import verify
 from tests.end_to_end.test_anonymity import write_shop as write_anonymous
 from tests.end_to_end.test_privacy import texts_below
 from tests.end_to_end.test_versions import files_of

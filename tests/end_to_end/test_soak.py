@@ -21,7 +21,8 @@ from click.testing import CliRunner
 
 import retrolabel
 from retrolabel.pipelines.cli import commands
-from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
+from retrolabel.transforms.verify import verify
 
 FIRST = datetime.date(2027, 1, 1)
 DAY = datetime.timedelta(days=1)

@@ -10,13 +10,8 @@ from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.runner import choose_runner
 from retrolabel.schemas.errors import AnomalyError, ConfigError
 from retrolabel.schemas.metadata_files import to_bytes
-from retrolabel.transforms.dataset import (
-    head_version,
-    read_anomalies,
-    read_schema,
-    read_statistics,
-    verify,
-)
+from retrolabel.transforms.dataset import head_version, read_anomalies, read_schema, read_statistics
+from retrolabel.transforms.verify import verify
 from tests.support.daily import click, make_shop, serve
 from tests.support.messy import DAY, write_logs
 

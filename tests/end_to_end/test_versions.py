@@ -53,6 +53,38 @@ def test_a_build_with_nothing_changed_publishes_nothing_and_says_so(shop):
     assert "nothing changed" in run("build", str(shop / "shoes.yaml"), "--date", DATE)
 
 
+@pytest.mark.parametrize("lost", ["train/*.parquet", "manifest-*.json", "statistics-*.pb"])
+@pytest.mark.parametrize("how", ["gone", "cut"])
+def test_a_build_writes_files_again_that_are_gone_or_cut_and_says_so(shop, lost, how):
+    run("build", str(shop / "shoes.yaml"), "--date", DATE)
+    before = files_of(shop / "datasets")
+    victim = next((shop / "datasets/shoes").glob(f"{DATE}/*/{lost}"))
+    victim.unlink() if how == "gone" else victim.write_bytes(victim.read_bytes()[:-1])
+    told = run("build", str(shop / "shoes.yaml"), "--date", DATE)
+    assert "were gone or cut are written again" in told
+    assert "version 1 stands" in told
+    assert files_of(shop / "datasets") == before
+    run("verify", str(shop / "datasets/shoes"))
+
+
+def test_a_day_whose_last_build_is_damaged_can_still_be_built_from_later_logs(shop):
+    run("build", str(shop / "shoes.yaml"), "--date", DATE)
+    next((shop / "datasets/shoes").glob(f"{DATE}/*/train/*.parquet")).unlink()
+    rows = retrolabel.load(str(shop / "datasets/shoes"), split="test").to_table().to_pylist()
+    late = {
+        "@timestamp": rows[0]["event_time"].isoformat(),
+        "event_id": "late",
+        "prediction_id": rows[0]["prediction_id"],
+        "kind": "click",
+    }
+    (shop / "logs/clicks/late.log").write_text(json.dumps(late) + "\n")
+    told = run("build", str(shop / "shoes.yaml"), "--date", DATE)
+    assert "published version 2" in told
+    assert "what changed since version 1 cannot be told: its files are damaged" in told
+    assert "what changed is not known" in run("versions", str(shop / "datasets/shoes")).splitlines()[0]
+    run("verify", f"{shop}/datasets/shoes@2")
+
+
 def test_a_copied_project_builds_the_same_bytes(shop, tmp_path):
     shutil.copytree(shop, tmp_path / "copy")
     for folder in (shop, tmp_path / "copy"):

@@ -8,7 +8,8 @@ import retrolabel
 from retrolabel.pipelines.forgetting import _alone
 from retrolabel.schemas.errors import InputError
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import read_day_manifest, read_version, verify, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
+from retrolabel.transforms.verify import verify
 from tests.end_to_end.test_mixed_delivery import DATE, lines
 from tests.end_to_end.test_versions import run
 from tests.stores.test_stores import shop  # noqa: F401 - a fixture

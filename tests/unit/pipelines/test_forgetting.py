@@ -16,13 +16,14 @@ from retrolabel.schemas.errors import ConfigError, ForgottenError, IntegrityErro
 from retrolabel.schemas.manifest import broken_identities
 from retrolabel.schemas.receipt import ForgottenSubject, Receipt
 from retrolabel.transforms import storage
-from retrolabel.transforms.dataset import read_day_manifest, read_version, record_path, verify, version_numbers
+from retrolabel.transforms.dataset import read_day_manifest, read_version, record_path, version_numbers
 from retrolabel.transforms.erase import Request, Subject
 from retrolabel.transforms.kernels.forgotten import mark_of
 from retrolabel.transforms.kernels.protect import key_id
 from retrolabel.transforms.load import load
 from retrolabel.transforms.publish import publish
 from retrolabel.transforms.receipts import receipt_ids, receipt_path, suffix_of
+from retrolabel.transforms.verify import verify
 from tests.support import flaky_store
 from tests.support.at_rest import examples, publish_day, store
 from tests.support.flaky_store import FILES
