@@ -27,18 +27,25 @@ from tests.support.writers import WRITERS
 
 INSIDE = {"cri": (("log",),), "docker": (("log",),), "syslog": (("message",),), "gcp_logging": (("jsonPayload",),)}
 FIELDS = {"time": {"type": "long", "logicalType": "timestamp-micros"}, "id": "string", "user": "string", "item": "long", "score": "double",
-          "category": "string", "page": "string", "rank": "int"}  # fmt: skip
+          "category": "string", "page": "string", "query": "string", "rank": "int"}  # fmt: skip
 
 
 def records(rows: int) -> list[dict[str, object]]:
-    """Predictions with eight fields, 200 bytes of JSON each."""
+    """Predictions with nine fields, 260 bytes of JSON each, with what is escaped in JSON, and in JSON within it."""
     chance = random.Random(7)
     return [
         {"time": f"2026-11-20T10:{n // 60000 % 60:02d}:{n // 1000 % 60:02d}.{n % 1000:03d}Z", "id": f"{n:08x}-{chance.getrandbits(64):016x}",
          "user": f"u{chance.randrange(10**6)}", "item": chance.randrange(10**5), "score": chance.random(), "rank": n % 20,
-         "category": chance.choice(["boots", "sandals", "sneakers"]), "page": f"/shop/{chance.randrange(1000)}"}
+         "category": chance.choice(["boots", "sandals", "sneakers"]), "page": f"/shop/{chance.randrange(1000)}?from=mail&pos={n % 20}",
+         "query": chance.choice(["boots", "red sandals", '"wide" boots', "schuhe größe 42", "boots < 100 €", "left\nright", "shoes\\sale"])}
         for n in range(rows)
     ]  # fmt: skip
+
+
+def written(rows: int, names: list[str]) -> dict[str, bytes]:
+    """The file of each format; the records go, which else are looked at whenever Python collects its garbage."""
+    found = records(rows)
+    return {name: WRITERS[name](found) for name in names}
 
 
 def contract_of(name: str) -> LineReader:
@@ -76,9 +83,8 @@ def main() -> None:
     arguments.add_argument("--only", nargs="*", default=sorted(WRITERS))
     options = arguments.parse_args()
     keep_freed_memory()  # as a build does
-    written = records(options.rows)
     names = ["json", *(name for name in options.only if name != "json")]
-    files = {name: WRITERS[name](written) for name in names}
+    files = written(options.rows, names)
     blocks = {name: list(blocks_of(name, files[name])) for name in names}
     readers = {name: contract_of(name) for name in names}
 

@@ -37,7 +37,7 @@ RECORDS = st.lists(
     max_size=10,
 )  # fmt: skip
 EDITS = st.lists(
-    st.tuples(st.integers(0, 2**16), st.integers(0, 12), st.sampled_from([b"", b"\n", b'"', b"{", b"}", b"\\", b",", b"\t", b"\xff", b"x", b":", b"]", b" "])),
+    st.tuples(st.integers(0, 2**16), st.integers(0, 12), st.sampled_from([b"", b"\n", b'"', b"{", b"}", b"\\", b",", b"\t", b"\xff", b"x", b":", b"]", b" ", b"\\u003C", b"\\u0022", b"\\\\"])),
     max_size=3,
 )  # fmt: skip
 
@@ -142,17 +142,33 @@ ODD_LINES = [
 """What stands among the usual lines of Docker."""
 
 
+TEXTS = st.text(st.sampled_from('xé\u2028\\"/<>&\n\r\t\x01\x02\x7f'), max_size=5)
+"""What Docker escapes, and what it does not."""
+
+
+def docker_line(text: str, end: str = "\n", digits: int = 3) -> bytes:
+    """A line as Docker writes it (moby's jsonlogbytes.go)."""
+    escaped = json.dumps(text + end, ensure_ascii=False)
+    for plain in "<>&\u2028\x7f":
+        escaped = escaped.replace(plain, f"\\u{ord(plain):04x}")
+    time = f"2026-11-20T10:00:00{'.' * (digits > 0)}{'1' * digits}Z"
+    return f'{{"log":{escaped},"stream":"stdout","time":"{time}"}}'.replace("\\t", "\\u0009").encode()
+
+
 @pytest.mark.parametrize("unwrap", [(("log",),), ()])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
+    texts=st.lists(TEXTS, min_size=1, max_size=3), end=st.sampled_from(["\n", "\n", "\r\n"]), literal=st.booleans(),
     odd=st.lists(st.tuples(st.integers(0, 149), st.sampled_from(ODD_LINES)), max_size=3),
     edits=EDITS,
     digits=st.integers(0, 9),
-)
-def test_odd_lines_of_docker_among_many_are_read_as_alone(unwrap, odd, edits, digits):
-    usual = json.dumps({"log": json.dumps({"time": "2026-11-20T10:00:00Z", "id": "é", "n": 7}, ensure_ascii=False) + "\n", "stream": "stdout",
-                        "time": f"2026-11-20T10:00:00{'.' * (digits > 0)}{'1' * digits}Z"}, separators=(",", ":"), ensure_ascii=False).encode()  # fmt: skip
-    lines = [usual] * 150
+)  # fmt: skip
+def test_odd_lines_of_docker_among_many_are_read_as_alone(unwrap, texts, end, literal, odd, edits, digits):
+    objects = [
+        json.dumps({"time": "2026-11-20T10:00:00Z", "id": text, "n": 7}, ensure_ascii=False) + (text if literal else "")
+        for text in texts
+    ]
+    lines = [docker_line(objects[number % len(objects)], end, digits) for number in range(150)]
     for place, line in odd:
         lines[place] = line
     data = b"\n".join(lines)
@@ -162,6 +178,19 @@ def test_odd_lines_of_docker_among_many_are_read_as_alone(unwrap, odd, edits, di
     reader = LineReader("s", FORMATS["docker"], CONTRACT if unwrap else DOCKER, "UTC", unwrap=unwrap)
     block = Block("s", "f", 0, data)
     assert content(reader.parse(block)) == content(reader.parse_each(block))
+
+
+def test_escapes_of_docker_are_read_without_a_look_at_single_lines(monkeypatch):
+    texts = ['a "quote"', "tab\tline\nend\r", "C:\\shoes\\", "/shop?a=1&b=<2>", "é"]
+    data = b"\n".join(
+        docker_line(json.dumps({"time": "2026-11-20T10:00:00Z", "id": text}, ensure_ascii=False)) for text in texts * 50
+    )
+    monkeypatch.setattr(LineReader, "_judge", lambda *_: pytest.fail("a record was judged alone"))
+    reader = LineReader("s", FORMATS["docker"], CONTRACT, "UTC", unwrap=(("log",),))
+    unwrapped = reader.format.unwrap(reader.format.lines(data))
+    assert unwrapped.json is None
+    assert not len(unwrapped.doubtful)
+    assert reader.parse(Block("s", "f", 0, data)).table.column("id").to_pylist() == texts * 50
 
 
 def test_every_format_is_written_here():

@@ -118,6 +118,12 @@ def _subscription(records: Sequence[Record]) -> bytes:
     return (control + data).encode()
 
 
+def _docker(text: str, time: str) -> str:
+    """A line of the json-file driver (moby's jsonlogbytes.go)."""
+    line = json.dumps({"log": text + "\n", "stream": "stdout", "time": time}, separators=(",", ":"), ensure_ascii=False)
+    return line.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
 def _time(record: Record) -> str:
     return str(record.get("time", "2026-11-20T10:00:00Z")).replace(" ", "T")
 
@@ -129,11 +135,7 @@ WRITERS: dict[str, Callable[[Sequence[Record]], bytes]] = {
     "cloudwatch": _subscription,
     "cri": _lines(lambda record: f"{_time(record)} stdout F {json.dumps(record)}"),
     "csv": _csv,
-    "docker": _lines(
-        lambda record: json.dumps(
-            {"log": json.dumps(record) + "\n", "stream": "stdout", "time": _time(record)}, separators=(",", ":")
-        )
-    ),
+    "docker": _lines(lambda record: _docker(json.dumps(record), _time(record))),
     "elasticsearch": _lines(
         lambda record: json.dumps({"_index": "clicks", "_id": "1", "_score": 1, "_source": record})
     ),

@@ -145,7 +145,7 @@ def percent_decoded(column: pa.Array) -> pa.Array:
     first = np.flatnonzero(octets == ord("%"))
     row_ends = offsets[np.searchsorted(offsets, first, side="right")]
     first = first[first + 2 < row_ends]
-    high, low = _HEX[octets[first + 1]], _HEX[octets[first + 2]]
+    high, low = HEX[octets[first + 1]], HEX[octets[first + 2]]
     coded = (high >= 0) & (low >= 0)
     first = first[coded]
     octets[first] = high[coded] * 16 + low[coded]
@@ -170,6 +170,6 @@ _KINDS: dict[str, Mask] = {
     "a": np.isin(_EACH, list(string.ascii_lowercase.encode())),
 }
 
-_HEX = np.full(256, -1, dtype=np.int16)
+HEX = np.full(256, -1, dtype=np.int16)
 for _digits, _value in ((b"0123456789", 0), (b"abcdef", 10), (b"ABCDEF", 10)):
-    _HEX[list(_digits)] = np.arange(_value, _value + len(_digits))
+    HEX[list(_digits)] = np.arange(_value, _value + len(_digits))

@@ -46,11 +46,17 @@ class Lines:
         return np.frombuffer(self.data, dtype=np.uint8)
 
     @functools.cached_property
-    def _raw_bounds(self) -> tuple[Positions, Positions]:
-        """Where every line begins and ends, blank ones and white space included."""
+    def line_ends(self) -> Positions:
+        """Where every line ends, blank ones included; the last one perhaps with the text."""
         ends = np.flatnonzero(self.octets == _NEWLINE)
         if len(self.data) and self.data[-1] != _NEWLINE:
             ends = np.append(ends, len(self.data))
+        return ends
+
+    @functools.cached_property
+    def _raw_bounds(self) -> tuple[Positions, Positions]:
+        """Where every line begins and ends, blank ones and white space included."""
+        ends = self.line_ends
         return np.concatenate([np.zeros(min(1, len(ends)), dtype=np.int64), ends[:-1] + 1]), ends
 
     @functools.cached_property

@@ -455,7 +455,8 @@ def _inner_text(column: Column) -> _Inner:
 def _inner_objects(octets: Octets, starts: Positions, ends: Positions, valid: Mask) -> _Inner:
     """The JSON objects in stretches of a text, one a record."""
     starts, ends = trimmed(octets, starts, ends)
-    for mark in _MARKS:  # in the order in which `json_line.lift` takes them off
+    bare = bool((octets[starts[starts < len(octets)]] == ord("{")).all())
+    for mark in () if bare else _MARKS:  # in the order in which `json_line.lift` takes them off
         marked = begins_with(octets, starts, mark) & (starts + len(mark) <= ends)
         if marked.any():
             starts, ends = trimmed(octets, starts + len(mark) * marked, ends)
