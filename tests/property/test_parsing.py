@@ -177,6 +177,26 @@ def test_lines_that_are_no_json_are_told_so_without_asking_arrow_about_each(monk
 
 
 @pytest.mark.parametrize(
+    "bad",
+    [b'{"time":"2026-11-20T10:00:00Z","id":"b","id":"c"}', b'{"time":"2026-11-20T10:00:00Z","id":"b","f":{"x":1, "x" : 2}}',
+     b'{"id":"b","id":"c","id":"d","n":1,"n":2}', b'{"time":"2026-11-20T10:00:00Z","id":"b","z":1e999}'],
+)  # fmt: skip
+@pytest.mark.parametrize("share", [1, 30])
+def test_lines_that_arrow_refuses_cost_no_others(monkeypatch, bad, share):
+    asked, judged = [], []
+    reading, judging = pj.read_json, LineReader._judge
+    good = b'{"time":"2026-11-20T10:00:00Z","id":"a","n":1,"f":{"x":1}}'
+    lines = [bad if n % 100 < share and n < 400 else good for n in range(2000 // share)]
+    reader, block = LineReader("s", FORMATS["json"], CONTRACT), Block("s", "f", 0, b"\n".join(lines))
+    each = content(reader.parse_each(block))
+    monkeypatch.setattr(pj, "read_json", lambda *given, **options: asked.append(1) or reading(*given, **options))
+    monkeypatch.setattr(LineReader, "_judge", lambda *given: judged.append(1) or judging(*given))
+    assert content(reader.parse(block)) == each
+    assert len(judged) <= lines.count(bad) + 16
+    assert len(asked) < 40
+
+
+@pytest.mark.parametrize(
     "other",
     [
         b'{"time":1795460771,"id":"a","n":1,"f":{"x":1}}', b'{"time":"2026-11-20T10:00:00Z","id":"a","n":"1","f":{"x":1}}',

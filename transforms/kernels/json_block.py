@@ -7,7 +7,7 @@ to be judged one by one.
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -16,12 +16,20 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from retrolabel.transforms.kernels.coerce import RAW_TYPES, RawKind
+from retrolabel.transforms.kernels.columns import Mask
 from retrolabel.transforms.kernels.lines import Positions, is_utf8, slices
 
 Path = tuple[str, ...]
 
 _HANDFUL = 16
-"""Objects that are tried together once a block is known to hold some that Arrow refuses."""
+"""Objects that are tried together where Arrow does not tell which it refuses, or refuses many."""
+
+_SOME = 512
+"""Objects that are tried together where it does."""
+
+_REFUSED = re.compile(r" in row (\d+)$")
+_TWICE = re.compile(r"Column\((?:.*/)?(.*)\) was specified twice in row (\d+)$", re.DOTALL)
+"""What Arrow tells of the objects that it refuses, though not always."""
 
 _UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
 
@@ -78,10 +86,10 @@ def read_objects(
         json, (starts, ends) = slices(json, starts[wanted], ends[wanted])
     sound = is_utf8(json) and _braced(json, starts, ends)
     for shape in shapes:
-        if sound and (table := _read(json, len(starts), shape)) is not None:
+        if sound and isinstance(table := _read(json, len(starts), shape), pa.Table):
             return table, wanted, shape
     good = _promising(json, starts, ends, shape)
-    read = [(rows, table) for rows, table in _groups(json, starts, ends, good, shape) if table is not None]
+    read = list(_groups(json, starts, ends, good, shape))
     found = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in read)])
     return pa.concat_tables([shape.schema.empty_table(), *(table for _, table in read)]), wanted[found], shape
 
@@ -93,8 +101,8 @@ def _braced(json: bytes | bytearray | memoryview, starts: Positions, ends: Posit
     return bool(np.all(octets[starts] == ord("{")) and np.all(octets[ends - 1] == ord("}")))
 
 
-def _read(json: bytes | bytearray | memoryview, count: int, shape: Shape) -> pa.Table | None:
-    """The objects as a table; None if Arrow cannot read them, or finds more or fewer of them."""
+def _read(json: bytes | bytearray | memoryview, count: int, shape: Shape) -> pa.Table | str:
+    """The objects as a table; what Arrow says if it cannot read them, nothing if it finds more or fewer of them."""
     if not count:
         return shape.schema.empty_table()
     try:
@@ -103,9 +111,9 @@ def _read(json: bytes | bytearray | memoryview, count: int, shape: Shape) -> pa.
             read_options=pj.ReadOptions(use_threads=False, block_size=len(json) + 1),
             parse_options=pj.ParseOptions(explicit_schema=shape.schema, unexpected_field_behavior="ignore"),
         )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return None
-    return table if table.num_rows == count else None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        return str(error)
+    return table if table.num_rows == count else ""
 
 
 def _promising(json: bytes | bytearray | memoryview, starts: Positions, ends: Positions, shape: Shape) -> Positions:
@@ -125,20 +133,60 @@ def _promising(json: bytes | bytearray | memoryview, starts: Positions, ends: Po
 
 def _groups(
     json: bytes | bytearray | memoryview, starts: Positions, ends: Positions, good: Positions, shape: Shape
-) -> Sequence[tuple[Positions, pa.Table | None]]:
-    """Reads the promising objects together, or by the handful if together they fail."""
-    together = _read_some(json, starts, ends, good, shape)
-    if together is not None:
-        return [(good, together)]
-    groups = [good[start : start + _HANDFUL] for start in range(0, len(good), _HANDFUL)]
-    return [(group, _read_some(json, starts, ends, group, shape)) for group in groups]
+) -> Iterator[tuple[Positions, pa.Table]]:
+    """Reads the promising objects together, without those in which keys stand twice, or else those that it can."""
+    text, bounds = slices(json, starts[good], ends[good])
+    if not _braced(text, *bounds):
+        return
+    table = _read(text, len(good), shape)
+    for _ in range(_HANDFUL):
+        twice = None if isinstance(table, pa.Table) else _TWICE.search(table)
+        some = _with_as_many(text, bounds[0], twice[1], int(twice[2])) if twice else np.zeros(len(good), dtype=bool)
+        if not some.any():
+            break
+        good = good[~some]
+        text, bounds = slices(text, *(bound[~some] for bound in bounds))
+        table = _read(text, len(good), shape)
+    if isinstance(table, pa.Table):
+        yield good, table
+    else:
+        yield from _stretches(memoryview(text), bounds, good, shape)
 
 
-def _read_some(
-    json: bytes | bytearray | memoryview, starts: Positions, ends: Positions, positions: Positions, shape: Shape
-) -> pa.Table | None:
-    text, bounds = slices(json, starts[positions], ends[positions])
-    return _read(text, len(positions), shape) if _braced(text, *bounds) else None
+def _with_as_many(text: bytes, starts: Positions, key: str, position: int) -> Mask:
+    """The objects in which a key stands at least twice, and as often as in the one at a position, be it in others within."""
+    pattern = re.compile(re.escape(msgspec.json.encode(key)) + rb"[ \t]*:")
+    places = np.array([match.start() for match in pattern.finditer(text)], dtype=np.int64)
+    counts = np.bincount(np.searchsorted(starts, places, side="right") - 1, minlength=len(starts))
+    return np.asarray(counts >= max(2, int(counts[position])))
+
+
+def _stretches(
+    text: memoryview, bounds: tuple[Positions, Positions], good: Positions, shape: Shape
+) -> Iterator[tuple[Positions, pa.Table]]:
+    """Reads what stands between the objects that Arrow refuses."""
+
+    def read(begin: int, end: int) -> pa.Table | str:
+        return _read(text[bounds[0][begin] : bounds[1][end - 1]], end - begin, shape)
+
+    begin, step, refused = 0, len(good), 0
+    while begin < len(good):
+        end = min(begin + step, len(good))
+        table = read(begin, end)
+        if isinstance(table, pa.Table):
+            yield good[begin:end], table
+            begin = end
+        elif step <= _HANDFUL:
+            begin = end  # left to be judged alone
+        elif (
+            (told := _REFUSED.search(table))
+            and refused <= len(good) // _HANDFUL
+            and isinstance(before := read(begin, begin + int(told[1])), pa.Table)
+        ):
+            yield good[begin : begin + int(told[1])], before
+            begin, step, refused = begin + int(told[1]) + 1, _SOME, refused + 1
+        else:
+            step = _HANDFUL
 
 
 def _members(types: Mapping[Path, pa.DataType]) -> list[pa.Field]:
