@@ -83,6 +83,19 @@ def test_nothing_is_judged_alone_of_what_a_system_writes_without_fault(name, mon
     assert [(row["id"], row["n"]) for row in found] == [(record["id"], record["n"]) for record in records]
 
 
+@pytest.mark.parametrize("name", sorted(WRITERS))
+@pytest.mark.parametrize("wrong", [{"n": "seven"}, {"n": True}, {"time": "never"}])
+def test_a_value_that_does_not_fit_costs_no_other_records(name, wrong, monkeypatch):
+    """In `avro` and `parquet` a column is of one type: such a value makes text of it."""
+    records = [{"time": "2026-11-20T10:00:00Z", "id": f"p{n}", "n": n, "kind": "click"} for n in range(400)]
+    records[7] |= wrong
+    reader, judged, judging = reader_of(name), [], LineReader._judge
+    monkeypatch.setattr(LineReader, "_judge", lambda *given: judged.append(1) or judging(*given))
+    parsed = [reader.parse(block) for block in blocks(name, WRITERS[name](records))]
+    assert sum(one.table.num_rows for one in parsed) >= 399
+    assert len(judged) <= 2
+
+
 @pytest.mark.parametrize("name", sorted(name for name in WRITERS if FORMATS[name].cut))
 @settings(max_examples=30, deadline=None)
 @given(records=RECORDS, place=st.integers(0, 2**16))

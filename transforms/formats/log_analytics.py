@@ -212,15 +212,15 @@ def _column(rows: _Rows, number: int) -> Column:
         column = strings(rows.octets, begins + 1, ends - 1)
         return _unescaped(column) if rows.escapes else (column, None)
     words, numbers = (first == ord("t")) | (first == ord("f")), (first == ord("-")) | _DIGIT[first]
-    if quoted.any():
+    if np.count_nonzero(quoted) > np.count_nonzero(words | numbers):
         column, doubt = strings(rows.octets, begins + quoted, ends - quoted, quoted), None
         if rows.escapes:
             column, doubt = _unescaped(column)
         return column, either(doubt, pa.array(words | numbers))
-    if not numbers.any():
-        return pc.equal(strings(rows.octets, begins, ends, words), "true"), None
+    if np.count_nonzero(words) > np.count_nonzero(numbers):
+        return pc.equal(strings(rows.octets, begins, ends, words), "true"), pa.array(quoted | numbers)
     text = strings(rows.octets, begins, ends, numbers)
-    doubt = either(pa.array(words), pc.equal(text, "-0"))  # a float
+    doubt = either(pa.array(quoted | words), pc.equal(text, "-0"))  # a float
     try:
         text.slice(0, _FIRST).cast(pa.int64())
         return text.cast(pa.int64()), doubt
