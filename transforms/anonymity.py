@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
+from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore
 from retrolabel.transforms.kernels.anonymity import (
     AnonymityRule,
     LevelCounts,
@@ -60,13 +60,13 @@ class KeepAnonymous(beam.PTransform):
             choice = (
                 beam.pvalue.AsList(
                     groups
-                    | "CountRows" >> beam.ParDo(ParallelDo(_CountRows(self.rule))).with_output_types(bytes)
+                    | "CountRows" >> beam.ParDo(ShardDo(_CountRows(self.rule))).with_output_types(bytes)
                     | "OneKey" >> beam.WithKeys(0).with_output_types(tuple[int, bytes])
                     | "Together" >> beam.GroupByKey()
                     | "Choose" >> beam.Map(self._choose).with_output_types(bytes)
                 ),
             )
-        judged = groups | "Judge" >> beam.ParDo(ParallelDo(_Judge(self.plan, self.rule)), *choice).with_output_types(
+        judged = groups | "Judge" >> beam.ParDo(ShardDo(_Judge(self.plan, self.rule)), *choice).with_output_types(
             Partition, **{TALLIES: bytes}
         ).with_outputs(TALLIES, main=_SMALL)
         # The rows wait where they are spilled, or in an engine's shuffle: they must not be held by the runner.
@@ -75,7 +75,7 @@ class KeepAnonymous(beam.PTransform):
             (rows, judged[_SMALL])
             | "ExchangeBack" >> exchange
             | "Suppress"
-            >> beam.ParDo(ParallelDo(_Suppress(self.plan, self.rule)), *choice)
+            >> beam.ParDo(ShardDo(_Suppress(self.plan, self.rule)), *choice)
             .with_output_types(Part, **{TALLIES: bytes})
             .with_outputs(TALLIES, main="examples")
         )

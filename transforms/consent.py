@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from retrolabel.configs.model import CONSENT
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
+from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore
 from retrolabel.transforms.kernels.arrange import arrange
 from retrolabel.transforms.kernels.consent import ConsentRule, consented, decisions_of
-from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan
 
@@ -33,7 +32,7 @@ class KeepConsented(beam.PTransform):
             streams
             | "ExchangeByPerson" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "AsOf"
-            >> beam.ParDo(ParallelDo(_KeepConsented(self.plan, self.rule)))
+            >> beam.ParDo(ShardDo(_KeepConsented(self.plan, self.rule)))
             .with_output_types(Partition, **{RIVALS: Partition, TALLIES: bytes})
             .with_outputs(RIVALS, TALLIES, main="consented")
         )

@@ -8,6 +8,7 @@ disk, because the in-process runner would hold several copies of shuffled bytes 
 import contextlib
 import dataclasses
 import os
+import tempfile
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,10 +23,14 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from retrolabel.transforms.kernels.arrange import HASH
 from retrolabel.transforms.kernels.hashing import shard_of
+from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.storage import create, using
 
 FLUSH_BYTES = 4 * 2**20
 """How much is gathered for a shard before it is sent through an engine's shuffle."""
+
+KEPT_BYTES = 64 * 2**20
+"""How many bytes of a shard, as they travelled, are kept in memory before the others wait in a file."""
 
 Sent = tuple[int, bytes]
 """A shard, and encoded rows or references to spilled ones."""
@@ -169,6 +174,34 @@ class SendRows(beam.DoFn):
         rows = pa.concat_tables(self.gathered.pop(to)).combine_chunks()
         self.sizes.pop(to)
         return to[0], b"=" + msgspec.msgpack.encode((to[1], to_ipc(rows)))
+
+
+class ShardDo(ParallelDo):
+    """`ParallelDo` over shards. An engine gives what it shuffled piece by piece, and only to the bundle's own thread."""
+
+    def process(self, element, *side_inputs):  # type: ignore[no-untyped-def]  # as in ParallelDo
+        """Takes all of a shard before the pool gets it."""
+        shard, sent = element
+        yield from super().process((shard, sent if isinstance(sent, list) else Kept(sent)), *side_inputs)
+
+
+class Kept:
+    """What was sent to a shard, to be read in any thread, and again: small shards from memory, large ones from a file without a name."""
+
+    def __init__(self, sent: Iterable[bytes]) -> None:
+        self.file = tempfile.SpooledTemporaryFile(KEPT_BYTES)
+        with using(tempfile.gettempdir(), "write"):
+            for message in sent:
+                self.file.write(len(message).to_bytes(8, "little"))
+                self.file.write(message)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        while length := self.file.read(8):
+            yield self.file.read(int.from_bytes(length, "little"))
+
+    def __del__(self) -> None:
+        self.file.close()
 
 
 def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:

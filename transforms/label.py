@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
+from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
 from retrolabel.transforms.kernels.examples import make_examples
 from retrolabel.transforms.monitor import RANKED, measure_shard, measured_tally
-from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan
 from retrolabel.transforms.progress import progress
@@ -42,7 +41,7 @@ class LabelExamples(beam.PTransform):
             tuple(partitions)
             | "ExchangeByKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "LabelShard"
-            >> beam.ParDo(ParallelDo(_LabelShard(self.plan)), beam.pvalue.AsDict(watermarks))
+            >> beam.ParDo(ShardDo(_LabelShard(self.plan)), beam.pvalue.AsDict(watermarks))
             .with_output_types(Part, **{TALLIES: bytes, RANKED: Partition})
             .with_outputs(TALLIES, RANKED, main="examples")
         )
@@ -209,13 +208,13 @@ class LabelByOtherKey(beam.PTransform):
             tuple(predictions)
             | "ExchangeByOwnKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "KeepFirst"
-            >> beam.ParDo(ParallelDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
+            >> beam.ParDo(ShardDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
         )
         return (
             (narrow, *outcomes)
             | "ExchangeByOtherKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "Attribute"
-            >> beam.ParDo(ParallelDo(_AttributeShard(self.plan, self.key)))
+            >> beam.ParDo(ShardDo(_AttributeShard(self.plan, self.key)))
             .with_output_types(Partition, **{TALLIES: bytes})
             .with_outputs(TALLIES, main="labels")
         )

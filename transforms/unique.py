@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, restore
+from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore
 from retrolabel.transforms.kernels.arrange import arrange, first_rows
-from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import BuildPlan
 
@@ -32,7 +31,7 @@ class UniqueOutcomes(beam.PTransform):
             outcomes
             | "ExchangeById" >> ExchangeRows(self.plan.shards, self.plan.spill)
             | "KeepFirst"
-            >> beam.ParDo(ParallelDo(_KeepFirst(self.plan)))
+            >> beam.ParDo(ShardDo(_KeepFirst(self.plan)))
             .with_output_types(Partition, **{TALLIES: bytes})
             .with_outputs(TALLIES, main="unique")
         )

@@ -11,6 +11,7 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from apache_beam.runners.worker.data_plane import ClosableOutputStream
+from apache_beam.transforms.environments import EmbeddedPythonGrpcEnvironment
 
 from retrolabel.pipelines.build import BuildDataset
 from retrolabel.pipelines.check_command import check_project
@@ -84,6 +85,13 @@ def test_bundles_that_run_three_times_change_nothing(tmp_path, by_reference):
 
 def test_grouped_values_need_no_length_and_no_index(tmp_path, by_reference):
     runner = fn_runner.FnApiRunner(use_state_iterables=True)
+    assert build(logs(tmp_path), runner, spill=None) == by_reference
+
+
+def test_grouped_values_are_asked_of_the_engine_by_the_thread_that_may(tmp_path, by_reference, monkeypatch):
+    """A worker on its own, which Dataflow tells of a large shard piece by piece, over gRPC, and no pool of threads."""
+    monkeypatch.setattr(exchange, "KEPT_BYTES", 2000)
+    runner = fn_runner.FnApiRunner(EmbeddedPythonGrpcEnvironment.default(), use_state_iterables=True)
     assert build(logs(tmp_path), runner, spill=None) == by_reference
 
 
