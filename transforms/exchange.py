@@ -189,7 +189,7 @@ class Kept:
     """What was sent to a shard, to be read in any thread, and again: small shards from memory, large ones from a file without a name."""
 
     def __init__(self, sent: Iterable[bytes]) -> None:
-        self.file = tempfile.SpooledTemporaryFile(KEPT_BYTES)
+        self.file = tempfile.SpooledTemporaryFile(KEPT_BYTES)  # noqa: SIM115  # it is closed with this object
         with using(tempfile.gettempdir(), "write"):
             for message in sent:
                 self.file.write(len(message).to_bytes(8, "little"))
@@ -206,13 +206,25 @@ class Kept:
 
 def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
     """The rows of one shard, by stream, in any order."""
-    runs: dict[str, list[pa.Table]] = defaultdict(list)
+    return together(runs(sent))
+
+
+def together(runs: Iterable[tuple[str, pa.Table]]) -> Mapping[str, pa.Table]:
+    """One table of each stream."""
+    streams: dict[str, list[pa.Table]] = defaultdict(list)
+    for stream, rows in runs:
+        streams[stream].append(rows)
+    return {stream: pa.concat_tables(tables).combine_chunks() for stream, tables in streams.items()}
+
+
+def runs(sent: Iterable[bytes]) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of one shard as they were sent, each with its stream; nothing is held that was given."""
     with contextlib.ExitStack() as closing:
         opened: dict[str, tuple[pa.OSFile, pa.Schema]] = {}
         for message in sent:
             if message[:1] == b"=":
                 stream, rows = msgspec.msgpack.decode(memoryview(message)[1:])
-                runs[stream].append(from_ipc(rows))
+                yield stream, from_ipc(rows)
                 continue
             for stream, path, at, length in msgspec.msgpack.decode(memoryview(message)[1:]):
                 if path not in opened:
@@ -221,8 +233,7 @@ def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
                 segment, schema = opened[path]
                 segment.seek(at)
                 batch = pa.ipc.read_record_batch(segment.read_buffer(length), schema)
-                runs[stream].append(pa.Table.from_batches([batch]))
-    return {stream: pa.concat_tables(tables).combine_chunks() for stream, tables in runs.items()}
+                yield stream, pa.Table.from_batches([batch])
 
 
 def to_ipc(table: pa.Table) -> bytes:

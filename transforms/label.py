@@ -1,26 +1,46 @@
 """The shards: unique predictions, the outcomes in their windows, labels."""
 
+import contextlib
 import dataclasses
+import itertools
+import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore
+from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore, runs, together
+from retrolabel.transforms.kernels import attribution_on_disk
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
+from retrolabel.transforms.kernels.attribution_on_disk import (
+    AttributedOnDisk,
+    append,
+    attribute_on_disk,
+    outcomes_table,
+    stored_labels,
+)
+from retrolabel.transforms.kernels.engine import on_disk
 from retrolabel.transforms.kernels.examples import make_examples
 from retrolabel.transforms.monitor import RANKED, measure_shard, measured_tally
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan
 from retrolabel.transforms.progress import progress
+from retrolabel.transforms.storage import using
 
 PARTIAL = "labels of "
 """Begins the name of a stream of labels that were found by another key than the predictions' own."""
+
+HELD_BYTES = 128 * 2**20
+"""Narrow rows that a shard of another key may hold in memory, about as many bytes as a shard has text: with more, its key is hot."""
+
+_TABLES = {PREDICTIONS: attribution_on_disk.PREDICTIONS, RIVALS: attribution_on_disk.RIVALS}
 
 _TIME = "__prediction_time"
 
@@ -90,7 +110,7 @@ class _LabelShard:
         number, sent = shard
         streams = restore(sent)
         tallies: list[tally.Tally] = []
-        predictions = self._predictions(streams)
+        predictions = streams.get(PREDICTIONS, no_predictions(self.plan))
         unique = first_rows(predictions, self.plan.examples.key, self.plan.prediction_order)
         counted = tally.SourceTally(PREDICTIONS, duplicate=unique.duplicate, conflicting=unique.conflicting)
         tallies.append(counted)
@@ -129,11 +149,11 @@ class _LabelShard:
         )
         return iter(results)
 
-    def _predictions(self, streams: Mapping[str, pa.Table]) -> pa.Table:
-        if PREDICTIONS in streams:
-            return streams[PREDICTIONS]
-        schema = self.plan.sources[PREDICTIONS].reader.contract.published.arrow_schema
-        return schema.append(pa.field(HASH, pa.uint64())).empty_table()
+
+def no_predictions(plan: BuildPlan) -> pa.Table:
+    """The columns of predictions, as they come to a shard."""
+    schema = plan.sources[PREDICTIONS].reader.contract.published.arrow_schema
+    return schema.append(pa.field(HASH, pa.uint64())).empty_table()
 
 
 def unique_outcomes(
@@ -162,9 +182,9 @@ def attribute_outcomes(
     return found
 
 
-def _narrow(predictions: pa.Table, keys: Iterable[str], time: str) -> pa.Table:
+def _narrow(predictions: pa.Table, keys: Iterable[str], time: str, start: int = 0) -> pa.Table:
     """What attribution needs of predictions: their number, time and keys."""
-    rows = pa.array(np.arange(predictions.num_rows))
+    rows = pa.array(np.arange(start, start + predictions.num_rows))
     columns = {ROW: rows, _TIME: predictions.column(time), **{name: predictions.column(name) for name in keys}}
     return pa.table(columns)
 
@@ -207,8 +227,7 @@ class LabelByOtherKey(beam.PTransform):
         narrow = (
             tuple(predictions)
             | "ExchangeByOwnKey" >> ExchangeRows(self.plan.shards, self.plan.spill)
-            | "KeepFirst"
-            >> beam.ParDo(ShardDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
+            | "KeepFirst" >> beam.ParDo(ShardDo(_KeepFirstPrediction(self.plan, self.key))).with_output_types(Partition)
         )
         return (
             (narrow, *outcomes)
@@ -259,28 +278,82 @@ class _AttributeShard:
     key: tuple[str, ...]
 
     def __call__(self, shard: tuple[int, Iterable[bytes]]) -> Iterator[object]:
-        streams = restore(shard[1])
+        coming = runs(shard[1])
+        held: list[tuple[str, pa.Table]] = []
+        size = 0
+        for stream, rows in coming:
+            held.append((stream, rows))
+            size += rows.nbytes
+            if size > HELD_BYTES:
+                return self._on_disk(itertools.chain(held, coming))
+        return iter(self._in_memory(together(held)))
+
+    @property
+    def _rules(self) -> list[AttributionRule]:
+        return [rule for rule in self.plan.examples.attributions if rule.prediction_key == self.key]
+
+    def _narrow(self, predictions: pa.Table, start: int = 0) -> pa.Table:
+        return _narrow(predictions, dict.fromkeys([*self.plan.examples.key, *self.key]), self.plan.examples.time, start)
+
+    def _in_memory(self, streams: Mapping[str, pa.Table]) -> list[object]:
         own = self.plan.examples.key
         predictions = streams.get(PREDICTIONS)
         results: list[object] = []
         tallies: list[tally.Tally] = []
-        for rule in self.plan.examples.attributions:
-            if rule.prediction_key != self.key:
-                continue
+        for rule in self._rules:
             outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
             if outcomes is None:
                 continue
             if predictions is None:
                 tallies.append(tally.SourceTally(rule.outcome, unique=outcomes.num_rows, orphan=outcomes.num_rows))
                 continue
-            keys, time = dict.fromkeys([*own, *self.key]), self.plan.examples.time
-            narrow = _narrow(predictions, keys, time)
-            rivals = _narrow(streams.get(RIVALS, predictions.slice(0, 0)), keys, time)
-            found = attribute_outcomes(narrow, rivals, outcomes, rule, self.plan, tallies)
+            rivals = self._narrow(streams.get(RIVALS, predictions.slice(0, 0)))
+            found = attribute_outcomes(self._narrow(predictions), rivals, outcomes, rule, self.plan, tallies)
             for window, labels in enumerate(found.labels):
                 keyed = labels.drop_columns([ROW])
                 for name in own:
                     keyed = keyed.append_column(name, pc.take(predictions.column(name), labels.column(ROW)))
-                results.append(Partition(f"{PARTIAL}{rule.outcome} in window {window}", arrange(keyed, own)))
+                results.append(_partial(rule, window, keyed, own))
         results.extend(beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies)
-        return iter(results)
+        return results
+
+    def _on_disk(self, rows: Iterable[tuple[str, pa.Table]]) -> Iterator[object]:
+        """Computes everything, on the pool; what it returns reads the labels from disk while they are sent."""
+        spill = self.plan.spill or tempfile.gettempdir()
+        with contextlib.ExitStack() as closing, using(spill, "write"):
+            engine = closing.enter_context(on_disk(closing.enter_context(tempfile.TemporaryDirectory(dir=spill))))
+            none = self.plan.narrow(no_predictions(self.plan))
+            counts: Counter[str] = Counter()
+            for stream, table in itertools.chain([(PREDICTIONS, none), (RIVALS, none)], rows):
+                if stream in _TABLES:
+                    append(engine, _TABLES[stream], self._narrow(table, counts[stream]))
+                else:
+                    append(engine, outcomes_table(stream), table)
+                counts[stream] += table.num_rows
+            found = [
+                (rule, attribute_on_disk(engine, rule, self.plan.examples.key, rule.outcome not in self.plan.ids))
+                for rule in self._rules
+                if rule.outcome in counts
+            ]
+            return self._from_disk(engine, found, closing.pop_all())
+
+    def _from_disk(
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        found: Iterable[tuple[AttributionRule, AttributedOnDisk]],
+        closing: contextlib.ExitStack,
+    ) -> Iterator[object]:
+        own = self.plan.examples.key
+        with closing:
+            for rule, attributed in found:
+                counted = tally.SourceTally(rule.outcome, duplicate=attributed.duplicate, unique=attributed.unique, attributed=attributed.attributed,
+                                            unattributed=attributed.unattributed, orphan=attributed.orphan)  # fmt: skip
+                yield beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted))
+                for window, table in enumerate(attributed.tables):
+                    for keyed in stored_labels(engine, table, rule, own):
+                        yield _partial(rule, window, keyed, own)
+
+
+def _partial(rule: AttributionRule, window: int, labels: pa.Table, own: tuple[str, ...]) -> Partition:
+    """Labels on their way to their predictions."""
+    return Partition(f"{PARTIAL}{rule.outcome} in window {window}", arrange(labels, own))

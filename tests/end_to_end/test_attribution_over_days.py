@@ -17,6 +17,7 @@ from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.manifest import broken_identities
+from retrolabel.transforms import label
 from retrolabel.transforms.dataset import read_day_manifest, read_version
 
 ZONE_DAYS = {"UTC": datetime.date(2026, 11, 20), "Europe/Berlin": datetime.date(2026, 10, 24)}
@@ -116,10 +117,26 @@ def test_the_labels_of_two_days_are_those_of_all_days_at_once(tmp_path, seed, zo
     rows = build(config, first + datetime.timedelta(days=1), in_process=in_process)
     counts = expected_counts([one for one in served if one["kind"] == "shown"], sales)
     assert len(rows) > 50
-    for label, of_prediction in counts.items():
-        assert {name: row[label] for name, row in rows.items()} == {name: of_prediction[name] for name in rows}
+    for column, of_prediction in counts.items():
+        assert {name: row[column] for name, row in rows.items()} == {name: of_prediction[name] for name in rows}
     days_apart = {name: row["at"].date() for name, row in rows.items()}
     assert len(set(days_apart.values())) > 1
+
+
+def test_a_key_that_is_too_hot_for_memory_gives_the_same_bytes_from_disk(tmp_path, monkeypatch):
+    first = ZONE_DAYS["UTC"]
+    served, sales = random_shop(1, datetime.datetime(*first.timetuple()[:3], tzinfo=datetime.UTC))
+    files = {}
+    for name, held, in_process in (("memory", 2**20, True), ("disk", 0, True), ("engine", 0, False)):
+        monkeypatch.setattr(label, "HELD_BYTES", held)
+        config = write_shop(tmp_path / name, "UTC", served, [*sales, *sales[:20]])
+        build(config, first, in_process=in_process)
+        files[name] = {
+            str(path.relative_to(tmp_path / name)): path.read_bytes()
+            for path in (tmp_path / name / "datasets").rglob("*.parquet")
+        }
+    assert files["memory"] == files["disk"] == files["engine"]
+    assert files["memory"]
 
 
 def shop_of_two(tmp_path: Path, **more) -> Path:

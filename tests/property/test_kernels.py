@@ -1,5 +1,7 @@
 """The computation, held to slow definitions of the same."""
 
+import tempfile
+
 import google_crc32c
 import numpy as np
 import pyarrow as pa
@@ -7,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrolabel.transforms.kernels import attribution, json_text
+from retrolabel.transforms.kernels import attribution, attribution_on_disk, json_text
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule, attribute
 from retrolabel.transforms.kernels.crc32c import combine
+from retrolabel.transforms.kernels.engine import on_disk
 from retrolabel.transforms.kernels.hashing import fraction_of, shard_of, stable_hash
 
 MASK = 2**64 - 1
@@ -177,3 +180,76 @@ def test_where_json_stands_in_a_text_is_its_definition(level, text, chunk):
         patch.setattr(json_text, "_CHUNK", chunk)
         ((begins, ends),) = json_text.spans(np.frombuffer(text, np.uint8), level)
     assert (begins.tolist(), ends.tolist()) == slow_spans(text, level)
+
+
+def tables_of(predictions, rivals, outcomes):
+    """Predictions and rivals with `k` and `id`, outcomes with `k` and a worth; times are microseconds."""
+    served = [
+        pa.table({
+            ROW: pa.array(range(len(events)), pa.int64()),
+            "__prediction_time": pa.array([time for _, time in events], pa.int64()).cast(pa.timestamp("us", "UTC")),
+            "k": pa.array([key for key, _ in events], pa.string()),
+            "id": pa.array([f"{len(events) - number:03d}" for number in range(len(events))], pa.string()),
+        }) for events in (predictions, rivals)
+    ]  # fmt: skip
+    happened = pa.table({
+        "k": pa.array([key for key, _, _ in outcomes], pa.string()),
+        "t": pa.array([time for _, time, _ in outcomes], pa.int64()).cast(pa.timestamp("us", "UTC")),
+        "worth": pa.array([worth for _, _, worth in outcomes], pa.float64()),
+    })  # fmt: skip
+    return *served, happened
+
+
+@settings(deadline=None)
+@given(
+    predictions=EVENTS,
+    rivals=EVENTS,
+    outcomes=st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 20), st.sampled_from([0.1, 0.2, 1e16])), max_size=14),
+    windows=st.lists(
+        st.tuples(st.sampled_from(["all", "last", "first"]), st.integers(0, 3), st.integers(4, 9)), min_size=1, max_size=3, unique=True
+    ),
+    at_a_time=st.sampled_from([1, 3, 1_000_000]),
+    cut=st.integers(1, 5),
+    distinct=st.booleans(),
+)  # fmt: skip
+def test_attribution_on_disk_is_attribution(predictions, rivals, outcomes, windows, at_a_time, cut, distinct):
+    served, rival, happened = tables_of(predictions, rivals, outcomes)
+    labels = tuple(
+        LabelRule(f"{value[:3]}{number}", value, after, window, touch, pa.float64(), None)
+        for number, (touch, after, window) in enumerate(windows)
+        for value in ("sum(worth)", "count", "max(worth) > 0.1")
+    )
+    rule = AttributionRule("o", ("k",), ("k",), "t", ("k", "t", "worth"), labels)
+    once = happened.group_by(rule.fields, use_threads=False).aggregate([]) if distinct else happened
+    expected = attribute(served, rival, once, rule, ("id",))
+    with tempfile.TemporaryDirectory() as folder, on_disk(folder) as engine, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribution, "PAIRS", at_a_time)
+        patch.setattr(attribution_on_disk, "LABELLED", at_a_time)
+        patch.setattr(attribution_on_disk, "READ", at_a_time)
+        for name, table in (
+            (attribution_on_disk.PREDICTIONS, served),
+            (attribution_on_disk.RIVALS, rival),
+            (attribution_on_disk.outcomes_table("o"), happened),
+        ):
+            for start in range(0, max(1, table.num_rows), cut):
+                attribution_on_disk.append(engine, name, table.slice(start, cut))
+        found = attribution_on_disk.attribute_on_disk(engine, rule, ("id",), distinct)
+        stored = [
+            sorted(row for part in attribution_on_disk.stored_labels(engine, table, rule, ("id",)) for row in rows_of(part))
+            for table in found.tables
+        ]  # fmt: skip
+    ids = served.column("id")
+    in_memory = [
+        table.append_column("id", ids.take(table.column(ROW))).drop_columns([ROW]) for table in expected.labels
+    ]
+    assert stored == [sorted(rows_of(table)) for table in in_memory]
+    assert (found.attributed, found.unattributed, found.orphan) == (
+        expected.attributed,
+        expected.unattributed,
+        expected.orphan,
+    )
+    assert (found.unique, found.duplicate) == (once.num_rows, len(outcomes) - once.num_rows)
+
+
+def rows_of(table):
+    return [tuple(sorted(row.items())) for row in table.to_pylist()]

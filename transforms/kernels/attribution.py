@@ -1,5 +1,6 @@
 """The SQL of a shard: which outcomes count for which predictions, and what each label makes of them."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from retrolabel.configs.model import Attribution
-from retrolabel.schemas.errors import ConfigError
+from retrolabel.schemas.errors import ConfigError, StorageError
 from retrolabel.transforms.kernels.engine import connection
 from retrolabel.transforms.kernels.expressions import aggregate, quoted, with_plain_types
 
@@ -175,35 +176,49 @@ def attribute(
 
     Raises:
         ConfigError: a label's value fails on a value that stands in the log.
+        StorageError: memory is full.
     """
     statements = attribution_sql(rule, tie_break)
     engine = connection()
     engine.register("outcome", outcomes)
     try:
-        engine.register("prediction", predictions)
-        engine.register("rival", rivals)
-        for statement in statements.prepare:
-            engine.execute(statement)
-        ((total, known, pairs),) = engine.execute(statements.counts).fetchall()
-        labels = tuple(
-            pa.concat_tables(_labels_of(window, part) for part in _parts(predictions, pairs if window.by_part else 0))
-            for window in statements.windows
-        )
-        ((attributed,),) = engine.execute(statements.attributed).fetchall()
-    except (duckdb.Error, pa.ArrowInvalid) as error:
-        why = (
-            f"{type(error).__name__}; guard it, for example with TRY_CAST"
-            if isinstance(error, duckdb.Error)
-            else "a whole number of more than 64 bits; make it a double, for example with sum(n::DOUBLE)"
-        )
-        names = ", ".join(label.name for label in rule.labels)
-        raise ConfigError(f"labels {names}: the value fails on the log: {why}") from None
+        with failures_of(rule):
+            engine.register("prediction", predictions)
+            engine.register("rival", rivals)
+            for statement in statements.prepare:
+                engine.execute(statement)
+            ((total, known, pairs),) = engine.execute(statements.counts).fetchall()
+            labels = tuple(
+                pa.concat_tables(
+                    _labels_of(window, part) for part in _parts(predictions, pairs if window.by_part else 0)
+                )
+                for window in statements.windows
+            )
+            ((attributed,),) = engine.execute(statements.attributed).fetchall()
     finally:
         for table in ("prediction", "rival", "outcome"):
             engine.unregister(table)
         for table in ("matched", "in_window", "ordered"):
             engine.execute(f"DROP TABLE IF EXISTS {table}")
     return Attributed(labels, attributed, known - attributed, total - known)
+
+
+@contextlib.contextmanager
+def failures_of(rule: AttributionRule) -> Iterator[None]:
+    """Tells what the engine says of the labels' values, or of the room that it has, as a mistake with what to do about it."""
+    names = ", ".join(label.name for label in rule.labels)
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        why = str(error).partition("\n")[0]
+        raise StorageError(f"labels {names}: no room to match outcomes with predictions: {why}") from None
+    except (duckdb.Error, pa.ArrowInvalid) as error:
+        why = (
+            f"{type(error).__name__}; guard it, for example with TRY_CAST"
+            if isinstance(error, duckdb.Error)
+            else "a whole number of more than 64 bits; make it a double, for example with sum(n::DOUBLE)"
+        )
+        raise ConfigError(f"labels {names}: the value fails on the log: {why}") from None
 
 
 def _parts(predictions: pa.Table, pairs: int) -> Iterator[pa.Table]:

@@ -1,10 +1,12 @@
-"""The embedded SQL engine: one locked-down DuckDB connection per thread."""
+"""The embedded SQL engine: one locked-down DuckDB connection per thread, and one for each computation that needs a disk."""
 
 import threading
 
 import duckdb
 
 _local = threading.local()
+
+_SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
 
 
 def connection() -> duckdb.DuckDBPyConnection:
@@ -20,7 +22,21 @@ def connection() -> duckdb.DuckDBPyConnection:
                 "python_enable_replacements": False,
             },
         )
-        opened.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET lock_configuration = true")
+        opened.execute(f"{_SETTINGS}; SET lock_configuration = true")
         _local.connection = opened
     found: duckdb.DuckDBPyConnection = _local.connection
     return found
+
+
+MEMORY = "256MB"
+"""What a connection holds before it uses its folder."""
+
+
+def on_disk(folder: str) -> duckdb.DuckDBPyConnection:
+    """A connection of its own, for the caller to close: what exceeds `MEMORY` waits in a folder; else it is locked down like the others."""
+    opened = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": MEMORY, "temp_directory": folder,
+                                                "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+                                                "python_enable_replacements": False})  # fmt: skip
+    # Where files are denied from the beginning, the folder is too.
+    opened.execute(f"{_SETTINGS}; SET enable_external_access = false; SET lock_configuration = true")
+    return opened
