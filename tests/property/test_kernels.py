@@ -162,9 +162,15 @@ def slow_spans(text: bytes, level: int) -> tuple[list[int], list[int]]:
     begins, ends, depth, inside, escaped = [], [], 0, False, False
     for place, octet in enumerate(text):
         here, escaped = escaped, octet == ord("\\") and not escaped
-        if octet == ord('"') and not here:
+        if octet == ord("\n"):
+            inside = False
+        elif octet == ord('"') and not here:
             inside = not inside
         elif octet in b"{[" and not inside:
+            before = text[:place].rstrip(b" \n")[-1:]
+            if octet == ord("{") and text[:place].endswith(b"\n") and before and before not in b"[,:":
+                ends += [place] * (depth > level)
+                depth = 0
             begins += [place] * (depth == level)
             depth += 1
         elif octet in b"}]" and not inside:
@@ -174,7 +180,7 @@ def slow_spans(text: bytes, level: int) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.parametrize("level", [0, 1])
-@given(text=st.text('{}[]"\\,:x\n', max_size=60).map(str.encode), chunk=st.integers(1, 20))
+@given(text=st.text('{}[]"\\,:x\n\n{', max_size=40).map(str.encode), chunk=st.integers(1, 20))
 def test_where_json_stands_in_a_text_is_its_definition(level, text, chunk):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_text, "_CHUNK", chunk)

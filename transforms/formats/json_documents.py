@@ -1,7 +1,8 @@
 """`json_documents`: JSON objects one after another, with or without line ends between and in them, or in one array.
 
 So write Logstash's file output with `codec => json` (https://www.elastic.co/guide/en/logstash/current/plugins-codecs-json.html), Fluent
-Bit's http output with `json_stream` or `json` (https://docs.fluentbit.io/manual/data-pipeline/outputs/http), and every tool that pretty-prints.
+Bit's http output with `json_stream` or `json` (https://docs.fluentbit.io/manual/data-pipeline/outputs/http), and every tool that pretty-prints. Of an object that was torn, as by a crash, what follows is read from the next line on that begins with `{` where no
+value can stand.
 """
 
 import re

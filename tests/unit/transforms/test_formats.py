@@ -251,6 +251,33 @@ def test_json_documents_in_any_frame(tmp_path, monkeypatch, data, block):
     assert ([row["id"] for row in rows], rejects) == (["a", "b", '{"c}'], [])
 
 
+TORN = [
+    (b'{"id":"a","t":"{"}\n{"id":"b","t":"x\n{"id":"c"}\n{"id":"d"}', ["a", "c", "d"], [(19, "malformed")]),
+    (b'{\n "id": "a"\n}\n{\n "id": "b",\n "f": {\n{\n "id": "c"\n}\n{\n "id": "d"\n}\n', ["a", "c", "d"], [(15, "malformed")]),
+    (b'{\n "id": "a"\n}\n{\n "id": "b",\n "f": {\r\n\r\n{\n "id": "c"\n}\n{\n "id":', ["a", "c"], [(15, "malformed"), (55, "malformed")]),
+    (b'{"id":"a"}{"id":"b","f":{"x":[1,\n{"id":"c"}\n{"id":"d"}{"id":"e"}', ["a", "d", "e"], [(10, "malformed")]),  # c may stand in the array
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "ids", "rejected"), TORN)
+@pytest.mark.parametrize("block", [7, 30, 10_000])
+def test_a_torn_document_costs_no_others(tmp_path, monkeypatch, data, ids, rejected, block):
+    monkeypatch.setattr(read, "BLOCK_BYTES", block)
+    rows, rejects = parse_file(written(tmp_path, data), "json_documents", fields(id="id"))
+    assert [row["id"] for row in rows] == ids
+    assert [(reject["offset"], reject["reason"]) for reject in rejects] == rejected
+
+
+@pytest.mark.parametrize("block", [7, 10_000])
+def test_objects_at_the_beginning_of_lines_may_be_parts_of_others(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(read, "BLOCK_BYTES", block)
+    texts = [json.dumps({"id": f"d{n}", "f": [{"id": "x"}, {"id": "y"}], "g": {"id": "z"}}, indent=0) for n in range(3)]
+    data = "\n".join(texts).replace(": {", ":\n\n{").encode()
+    assert b",\n{" in data
+    rows, rejects = parse_file(written(tmp_path, data), "json_documents", fields(id="id"))
+    assert ([row["id"] for row in rows], rejects) == (["d0", "d1", "d2"], [])
+
+
 def test_azure_blobs_as_lines_and_in_records(tmp_path):
     record = {"time": "2026-11-20T10:00:00Z", "resourceId": "/S/1", "category": "C", "properties": {"id": "a"}}
     contract = fields(id="properties.id", time=("time", TIME))
