@@ -1,5 +1,6 @@
-"""Which files a pattern matches: `*` and `?` within a name, `**` across folders, `[…]` one of some characters."""
+"""Which files a pattern matches: `*` and `?` within a name, `**` across folders (none, one or more), `[…]` one of some characters."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -8,8 +9,8 @@ from apache_beam.io.filesystem import FileMetadata
 
 from retrolabel.transforms.storage import beam_filesystems, is_local
 
-_WILD = re.compile(r"(\*\*|\*|\?|\[!?\]?[^\]]*\])")
-_KINDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+_WILD = re.compile(r"((?:^|(?<=/))\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])")
+_KINDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 def files_matching(pattern: str) -> dict[str, FileMetadata]:
@@ -24,7 +25,10 @@ def files_matching(pattern: str) -> dict[str, FileMetadata]:
     if is_local(pattern):
         steps = (pattern + "*" if pattern.endswith("/") else pattern).split("/")
         return {path: FileMetadata(path, 0) for path in _below("", steps)}
-    return {file.path: file for match in beam_filesystems().match([pattern]) for file in match.metadata_list}
+    # Beam's `/**/` asks for a folder at least.
+    joints = itertools.product(("/**/", "/"), repeat=pattern.count("/**/"))
+    patterns = ["".join(itertools.chain(*zip(pattern.split("/**/"), (*joint, ""), strict=True))) for joint in joints]
+    return {file.path: file for match in beam_filesystems().match(patterns) for file in match.metadata_list}
 
 
 def pattern_regex(pattern: str) -> str:

@@ -7,6 +7,7 @@ import tempfile
 import pytest
 
 from retrolabel.transforms.listing import files_matching
+from tests.support import memory_store
 
 NAMES = [
     "a.json", "a b.json", "a#1.json", "a[1].json", "a1.json", "a*.json", "a?.json", "a\\b.json", "a\nb.json", "\u00e9.json", "e\u0301.json",
@@ -29,7 +30,8 @@ def tree(tmp_path):
         ("a?.json", ["a1.json", "a*.json", "a?.json"]), ("a[1].json", ["a1.json", "a[1].json"]), ("a[[]1].json", ["a[1].json"]), ("a[!0-9].json", ["a*.json", "a?.json"]),
         ("a[*]*.json", ["a*.json"]), ("a[]^-]*", []), ("a#1.json", ["a#1.json"]), ("a b.json", ["a b.json"]), ("\u00e9.json", ["\u00e9.json"]),
         ("*/a.json", ["x/a.json", "[d]/a.json", "d/a.json"]), ("[d]/*", ["d/a.json", "[d]/a.json"]), ("x/**", ["x/a.json", "x/y/a.json", "x/y/z/b.json"]),
-        ("x/**/?.json", ["x/y/a.json", "x/y/z/b.json"]), ("**/b.json", ["x/y/z/b.json"]), ("x/", ["x/a.json"]), ("x/../a1.json", ["x/../a1.json"]),
+        ("x/**/?.json", ["x/a.json", "x/y/a.json", "x/y/z/b.json"]), ("**/b.json", ["x/y/z/b.json"]), ("x**/b.json", ["x/y/z/b.json"]),
+        ("**/a.json", ["a.json", "x/a.json", "x/y/a.json", "[d]/a.json", "d/a.json"]), ("**/y/**/a.json", ["x/y/a.json"]), ("x/", ["x/a.json"]), ("x/../a1.json", ["x/../a1.json"]),
         ("x/*/../a.json", ["x/y/../a.json"]), ("none/*.json", []), ("a.json/*", []), ("none.json", []),
     ],
 )  # fmt: skip
@@ -45,6 +47,8 @@ def test_links_lead_to_folders_and_files(tree):
     (tree / "x/nowhere.json").symlink_to(tree / "gone")
     found = {os.path.relpath(path, tree) for path in files_matching(f"{tree}/l*/*.json")}
     assert found == {"linked/a.json", "linked/link.json", "linked/nowhere.json"}
+    assert not any("/linked/" in path for path in files_matching(f"{tree}/**/*.json"))
+    assert f"{tree}/linked/a.json" in files_matching(f"{tree}/linked/**")
 
 
 @pytest.mark.parametrize("pattern", ["*/a.json", "shut/a.json", "**/a.json"])
@@ -71,3 +75,13 @@ def test_a_folder_that_may_not_be_read_is_no_empty_folder(pattern):
 def test_what_is_no_pattern_is_told(tmp_path, pattern):
     with pytest.raises(ValueError, match="is no pattern"):
         files_matching(f"{tmp_path}/{pattern}")
+
+
+def test_folders_of_a_store_are_crossed_as_those_of_a_disk(monkeypatch):
+    names = ["a.json", "x/a.json", "x/y/a.json", "x/b.json"]
+    for name in names:
+        monkeypatch.setitem(memory_store.OBJECTS, f"memory://logs/day/{name}", b"")
+    found = files_matching("memory://logs/**/**/a.json")
+    assert sorted(found) == [f"memory://logs/day/{name}" for name in names[:3]]
+    assert sorted(files_matching("memory://logs/day/**/a.json")) == sorted(found)
+    assert all(file.path == path for path, file in found.items())
