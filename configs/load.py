@@ -2,14 +2,13 @@
 
 import dataclasses
 import datetime
-import difflib
 import glob
 import itertools
 import json
 import os
 import re
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pydantic
@@ -40,7 +39,7 @@ from retrolabel.configs.model import (
     Validation,
 )
 from retrolabel.schemas.contract import Contract, Field, contract_of
-from retrolabel.schemas.errors import ConfigError, InputError, Problem
+from retrolabel.schemas.errors import ConfigError, InputError, Problem, did_you_mean, nearest_name
 from retrolabel.schemas.metadata_files import schema_from, statistics_from, to_bytes
 from retrolabel.schemas.personal import KEYED, parse_generalization
 
@@ -183,13 +182,16 @@ def load_project(path: str) -> Project:
         line, column = _nearest(places, keys)
         problems.append(Problem(os.path.basename(path), line, column, ".".join(map(str, keys)), message))
 
-    filled = _fill(written, (), add)
+    unset: set[KeyPath] = set()
+    filled = _fill(written, (), add, unset)
     config = None
     try:
         config = Config.model_validate(filled)
     except pydantic.ValidationError as error:
         for detail in error.errors()[:_MAX_PROBLEMS]:
-            add(*_in_words(detail, filled))
+            keys, problem = _in_words(detail, filled)
+            if keys not in unset:  # what stands there is not known, and told already
+                add(keys, problem)
     logged, texts = _read_contracts(filled, os.path.dirname(os.path.abspath(path)), add)
     contracts = {name: contract.published for name, contract in logged.items()}
     expected = {}
@@ -247,12 +249,22 @@ def parse_yaml(text: str, path: str) -> tuple[dict[str, Any], dict[KeyPath, Plac
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not YAML: {error.problem or error.context}") from None
+        problem = error.problem or error.context or ""
+        raise ConfigError(f"{path}{where}: not YAML: {problem}{_advice(problem)}") from None
     except yaml.reader.ReaderError as error:
         raise ConfigError(f"{path}: not YAML: {error.reason} at character {error.position}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values, such as 'dataset: shoes_ctr'")
     return content, places
+
+
+def _advice(problem: str) -> str:
+    """What is likely to be meant by what the reader of YAML says."""
+    if "'\\t'" in problem:
+        return ". Hint: indent with spaces, not with tabs"
+    if "<block end>" in problem or "mapping values are not allowed" in problem:
+        return ". Hint: is the line indented like those beside it, and is a text with ': ' in quotes?"
+    return ""
 
 
 def _check_tokens(text: str, path: str) -> None:
@@ -316,18 +328,19 @@ def _told(path: str, places: Mapping[KeyPath, Place], keys: Sequence[str | int])
     return f"{os.path.basename(path)}:{line}:{column} {'.'.join(map(str, keys))}"
 
 
-def _fill(value: Any, keys: KeyPath, add: Any) -> Any:
-    """Fills in variables of the environment; their values are never told."""
+def _fill(value: Any, keys: KeyPath, add: Any, unset: set[KeyPath]) -> Any:
+    """Fills in variables of the environment, whose values are never told; `unset` gains the keys that need one that is not there."""
     if isinstance(value, dict):
-        return {key: _fill(item, (*keys, key), add) for key, item in value.items()}
+        return {key: _fill(item, (*keys, key), add, unset) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill(item, (*keys, number), add) for number, item in enumerate(value)]
+        return [_fill(item, (*keys, number), add, unset) for number, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 
     def replace(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
         if name not in os.environ and default is None:
+            unset.add(keys)
             add(keys, f"the environment has no variable {name!r}; set it, or give a default: ${{{name}:-…}}")
         return os.environ.get(name, default or "")
 
@@ -360,13 +373,6 @@ def known_keys(section: type[pydantic.BaseModel]) -> list[str]:
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
-def nearest_name(name: str, names: Iterable[str]) -> str:
-    """A question about the nearest valid name, or the list of all."""
-    known = list(names)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(map(repr, known))}"
-
-
 def _in_words(detail: Any, filled: Any) -> tuple[KeyPath, str]:
     keys = tuple(
         key
@@ -383,10 +389,8 @@ def _in_words(detail: Any, filled: Any) -> tuple[KeyPath, str]:
     if kind == "value_error":
         return keys, str(context.get("error", detail["msg"])).removeprefix("Value error, ")
     if kind == "literal_error":
-        return (
-            keys,
-            f"expected {context['expected']}; got {shown}. {nearest_name(str(found), re.findall(r'[a-z_]+', context['expected']))}",
-        )
+        meant = did_you_mean(str(found), re.findall("'([^']*)'", context["expected"]))
+        return keys, f"expected {context['expected']}; got {shown}. {meant}".removesuffix(". ")
     if kind == "string_pattern_mismatch":
         return keys, f"expected letters, digits, '_' and '-', beginning with a letter or digit; got {shown}"
     words = {"string_type": "text", "dict_type": "keys and values", "model_type": "keys and values", "tuple_type": "a name or a list of names",
@@ -432,7 +436,11 @@ def _read_contracts(filled: Any, directory: str, add: Any) -> tuple[dict[str, Co
             contracts[name] = contract_of(text)
             texts[name] = json.loads(text)
         except OSError as error:
-            add((*keys, "schema"), f"cannot read {source['schema']!r}: {error.strerror}")
+            beside = sorted(
+                os.path.relpath(path, directory) for path in glob.glob(f"{glob.escape(os.path.dirname(file))}/*.avsc")
+            )
+            hint = f". {nearest_name(source['schema'], beside)}" if beside else "; `retrolabel init` writes contracts"
+            add((*keys, "schema"), f"cannot read {source['schema']!r}: {error.strerror}{hint}")
         except (ConfigError, UnicodeDecodeError) as error:
             for problem in str(error).splitlines()[:_MAX_PROBLEMS]:
                 add((*keys, "schema"), f"{source['schema']}: {problem}")
@@ -485,11 +493,16 @@ def _check_across(config: Config, contracts: Mapping[str, Contract], add: Any) -
                 ("labels", name, "outcome"),
                 f"no outcome is called {label.outcome!r}. {nearest_name(label.outcome, config.outcomes)}",
             )
-        taken = [field.name for field in contracts[PREDICTIONS].fields] if PREDICTIONS in contracts else []
-        if name.lower() in (*map(str.lower, taken), *RESERVED) or not re.fullmatch(r"[A-Za-z_]\w*", name):
+        taken = [field.name.lower() for field in contracts[PREDICTIONS].fields] if PREDICTIONS in contracts else []
+        if name.lower() in taken:
             add(
                 ("labels", name),
-                "a label's name is letters, digits and '_', no field of the predictions, and neither 'split' nor 'weight'",
+                f"the predictions have a field {name!r}: both would be columns; call the label otherwise",
+            )
+        elif name.lower() in RESERVED or not re.fullmatch(r"[A-Za-z_]\w*", name):
+            add(
+                ("labels", name),
+                "a label's name is letters, digits and '_', and neither 'split' nor 'weight'",
             )
     for path, named in ((("labels",), config.labels), (("split", "parts"), config.split.parts if config.split else {})):
         for name in named:
@@ -558,7 +571,7 @@ def _check_join(
     if len(theirs) != len(source.key):
         add(
             place,
-            f"'key' has {len(source.key)} fields and 'prediction_key' {len(theirs)}; they are matched one by one",
+            f"'key' names {', '.join(source.key)} and 'prediction_key' {', '.join(theirs)}; they are matched one by one",
         )
         return
     if source.prediction_key is None and predictions:
@@ -637,7 +650,9 @@ def _check_split(config: Config, contract: Contract | None, add: Any) -> None:
                 "a part's name is letters, digits, '_' and '-', and neither 'rejects' nor 'all'",
             )
     if all(isinstance(part, float | int) for part in parts):
-        if any(part < 0 for part in parts) or abs(sum(parts) - 1) > 1e-9:  # type: ignore[operator, arg-type]
+        for name in (name for name, part in split.parts.items() if part < 0):  # type: ignore[operator]
+            add(("split", "parts", name), f"expected a share from 0 to 1; got {split.parts[name]}")
+        if abs(sum(parts) - 1) > 1e-9:  # type: ignore[arg-type]
             add(("split", "parts"), f"the shares must add up to 1; they add up to {sum(parts):g}")  # type: ignore[arg-type]
         return
     if split.by != (config.predictions.time,):
@@ -814,7 +829,11 @@ def _check_timezone(name: str, keys: KeyPath, add: Any) -> None:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        add(keys, f"no timezone is called {name!r}. {nearest_name(name, sorted(zoneinfo.available_timezones()))[:200]}")
+        hint = did_you_mean(name, sorted(zoneinfo.available_timezones()))
+        add(
+            keys,
+            f"no timezone is called {name!r}. {hint or 'Names are such as UTC, Europe/Berlin or America/New_York'}",
+        )
 
 
 def _bad_placeholders(pattern: str) -> Iterator[str]:

@@ -45,10 +45,10 @@ def parse_duration(value: Any) -> Any:
         return value
     parts = _DURATION.findall(value) if isinstance(value, str) and len(value) <= 100 else []
     if not parts or _DURATION.sub("", value).strip():
-        raise ValueError(f"is a duration such as 30s, 90m, 24h or 7d; got {str(value)[:100]!r}")
+        raise ValueError(f"expected a duration such as 30s, 90m, 24h or 7d; got {str(value)[:100]!r}")
     seconds = sum(float(number) * _MICROSECONDS[unit] for number, unit in parts) / 1e6
     if seconds > LONGEST.total_seconds():
-        raise ValueError(f"is a duration of at most {LONGEST.days:,} days; got {value!r}")
+        raise ValueError(f"expected a duration of at most {LONGEST.days:,} days; got {value!r}")
     return datetime.timedelta(microseconds=round(seconds * 1e6))
 
 

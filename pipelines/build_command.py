@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+import urllib.error
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from retrolabel.pipelines.report.write import write_report
 from retrolabel.pipelines.runner import Runner, choose_runner, keep_freed_memory
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
+from retrolabel.pipelines.tell import tell
 from retrolabel.schemas.errors import ConfigError, IntegrityError, RetrolabelError, StorageError, ValidationError
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.transforms.commit import result_of
@@ -220,6 +222,9 @@ def _told_plainly(runner: Runner) -> Iterator[None]:
         cause = error.__context__ if isinstance(error, RuntimeError) else error
         if isinstance(cause, SystemExit | KeyboardInterrupt):
             raise cause from None
+        if isinstance(cause, urllib.error.URLError) and not runner.in_process:
+            raise StorageError(f"nothing was published: {runner.name} fetches something that it needs from the network, and cannot "
+                               f"({cause.reason}). Its page in docs/ says what that is") from None  # fmt: skip
         if isinstance(cause, OSError):
             raise _of_storage(cause) from None
         if runner.in_process or not is_failed_job(error):
@@ -276,8 +281,10 @@ def parse_complete_until(texts: Sequence[str], project: Project) -> dict[str, da
 def _days(date: datetime.date | None, first: datetime.date | None, last: datetime.date | None) -> list[datetime.date]:
     if date and not (first or last):
         return [date]
-    if date or not (first and last) or last < first:
-        raise click.UsageError("give --date, or --from and --to with the former not after the latter")
+    if first and last and not date and last < first:
+        raise click.UsageError(f"--to {last} is before --from {first}")
+    if date or not (first and last):
+        raise click.UsageError("give a day, --date 2026-11-20, or a range, --from 2026-11-01 --to 2026-11-20")
     return [first + datetime.timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -335,11 +342,10 @@ def command(
             continue
         with show_progress(day, log_format):
             built = build_day(project, day, declared, runner)
-        click.echo(
-            json.dumps(summary_of(built))
-            if as_json
-            else render_summary(built.manifest, built.published, built.root, built.seconds, built.report)
-        )
+        if as_json:
+            click.echo(json.dumps(summary_of(built)))
+        else:
+            tell(render_summary(built.manifest, built.published, built.root, built.seconds, built.report))
 
 
 def summary_of(built: Built) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 import click
 
-from retrolabel.configs.load import PREDICTIONS, Project, load_project, nearest_name
+from retrolabel.configs.load import PREDICTIONS, Project, load_project
 from retrolabel.configs.model import ConsentLog, Source, within_years
 from retrolabel.schemas.contract import split_path
-from retrolabel.schemas.errors import ConfigError, InputError, Problem
+from retrolabel.schemas.errors import ConfigError, InputError, Problem, nearest_name
 from retrolabel.transforms.apis import api_of, apis
 from retrolabel.transforms.formats import FORMATS, find_format
 from retrolabel.transforms.kernels.expressions import check_filter, check_number, check_value
+from retrolabel.transforms.listing import files_matching
+from retrolabel.transforms.storage import is_local, told
 
 
 def check_project(path: str) -> Project:
@@ -58,12 +60,12 @@ def _format_problems(source: Source, directory: str) -> Iterator[tuple[str, str]
     try:
         find_format(source.format, source.options, directory)
     except LookupError as error:
-        told = (
+        problem = (
             str(error)
             if ":" in source.format
             else f"no format is called {source.format!r}. {nearest_name(source.format, FORMATS)}"
         )
-        yield "format", told
+        yield "format", problem
     except ValueError as error:
         yield "options", str(error)
     for path in source.unwrap:
@@ -105,6 +107,21 @@ def _check_files(project: Project, date: datetime.date) -> None:
         raise ConfigError.of(project.path, problems)
 
 
+def _absent(project: Project) -> Iterator[Problem]:
+    """Sources of this machine none of whose files is there now, where their names do not depend on the day."""
+    for name in project.sources:
+        source = project.source(name)
+        if any("{" in path or not is_local(path) for path in source.path):
+            continue
+        try:
+            if not any(files_matching(project.resolve_pattern(path)) for path in source.path):
+                yield project.problem((*project.keys(name), "path"), f"no file matches {', '.join(source.path)} now")
+        except (OSError, ValueError) as error:
+            yield project.problem(
+                (*project.keys(name), "path"), f"cannot list {', '.join(source.path)}: {told(error, '')}"
+            )
+
+
 def _as_date(_: click.Context, __: click.Parameter, value: str | None) -> datetime.date | None:
     try:
         return within_years(datetime.date.fromisoformat(value)) if value else None
@@ -135,11 +152,15 @@ def command(config: str, date: datetime.date | None, as_json: bool) -> None:
         problems = [dataclasses.asdict(problem) for problem in error.problems] or [{"message": str(error)}]
         click.echo(json.dumps({"valid": False, "problems": problems}))
         raise SystemExit(error.exit_code) from None
+    warnings = [] if date else list(_absent(project))
     if as_json:
-        click.echo(json.dumps({"valid": True, "problems": []}))
+        found = [dataclasses.asdict(warning) for warning in warnings]
+        click.echo(json.dumps({"valid": True, "problems": [], "warnings": found}))
         return
     checked = project.config
     labels = ", ".join(checked.labels)
     click.echo(
         f"{os.path.basename(config)} is valid: dataset {checked.dataset}, {len(project.sources)} sources, labels {labels}"
     )
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)

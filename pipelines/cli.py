@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from retrolabel.schemas.errors import RetrolabelError, StorageError, printable
+from retrolabel.pipelines.tell import tell
+from retrolabel.schemas.errors import RetrolabelError, StorageError, did_you_mean, printable
 from retrolabel.transforms.storage import told
 
 COMMANDS = {
@@ -58,6 +59,13 @@ class _Commands(click.Group):
             gc.enable()
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and (meant := did_you_mean(args[0], COMMANDS)):
+            ctx.fail(f"No such command {args[0]!r}. {meant}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -67,7 +75,7 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except RetrolabelError as error:
             shown = "\n".join(map(printable, str(error).split("\n")))  # it may name files, keys and fields of others
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {shown}", err=True)
+            tell(f"{click.style('error:', fg='red', bold=True)} {shown}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever reads what is printed has had enough

@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Set
 
 import click
 
-from retrolabel.configs.load import nearest_name
 from retrolabel.pipelines.report.write import write_report
-from retrolabel.schemas.errors import ConfigError, InputError, IntegrityError, StorageError
+from retrolabel.schemas.errors import ConfigError, InputError, IntegrityError, StorageError, nearest_name
 from retrolabel.schemas.manifest import Erasure, VersionRecord
 from retrolabel.schemas.receipt import Receipt
 from retrolabel.transforms import storage

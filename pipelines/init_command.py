@@ -17,7 +17,9 @@ import click
 
 from retrolabel.configs.model import Source
 from retrolabel.pipelines.dated_paths import dated, day_of
+from retrolabel.pipelines.freshness import in_words
 from retrolabel.pipelines.likely_format import BARELY, fits
+from retrolabel.pipelines.tell import tell
 from retrolabel.schemas.contract import Contract, Field
 from retrolabel.schemas.errors import ConfigError, InputError, printable
 from retrolabel.schemas.reject import Rejected
@@ -74,14 +76,15 @@ USUAL_REPEATED = 0.01
 MOST_KINDS = 50
 """Of events in one log; a field with more values tells something else."""
 
-_KIND_OF_EVENT = re.compile(r"(\w+_)?(kind|event|type|action|event_(name|type))")
+_KIND_OF_EVENT = re.compile(r"(\w+_)?(kind|event|type|action|status|state|event_(name|type))")
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 _SURE = {"json": 0.5, "json_documents": 0.45, "csv": 0.7, "ltsv": 0.85}
 """What a format says of a file that is certainly its own, where that is not 0.9."""
 
-_WINDOWS = (("1h", 3600), ("24h", 86_400), ("7d", 604_800))
+_WINDOWS = {"1h": 3600, "24h": 86_400, **{f"{days}d": days * 86_400 for days in (7, 14, 30, 60, 90, 180, 365)}}
+"""Windows that are proposed, with their seconds."""
 
 
 @dataclasses.dataclass
@@ -314,7 +317,7 @@ def _default_name(pattern: str) -> str:
     for word in reversed(re.findall(r"[A-Za-z]{3,}", os.path.splitext(pattern)[0])):
         if word.lower() not in ("log", "logs", "json", "jsonl", "gz", "zst", "data", "var", "tmp", "date"):
             said: str = word.lower()
-            return said.removesuffix("s") if len(said) > 3 else said
+            return said.removesuffix("s") if len(said) > 3 and not said.endswith(("ss", "us", "is")) else said
     return "outcome"
 
 
@@ -343,8 +346,10 @@ def _join(served: SourceGuess, outcome: SourceGuess) -> None:
     )
     if len(delays) >= ENOUGH:
         late = delays[min(len(delays) - 1, int(0.99 * len(delays)))]
-        outcome.window = next((word for word, seconds in _WINDOWS if late < seconds), "7d")
-        outcome.evidence = f"99 % of {len(delays):,} joined pairs come within {datetime.timedelta(seconds=round(late))}"
+        outcome.window = next((word for word, seconds in _WINDOWS.items() if late < seconds), list(_WINDOWS)[-1])
+        outcome.evidence = (
+            f"99 % of {len(delays):,} joined pairs come within {in_words(datetime.timedelta(seconds=late))}"
+        )
 
 
 def _declare_alike(served: SourceGuess, happened: Sequence[SourceGuess]) -> None:
@@ -472,41 +477,37 @@ def _day(served: SourceGuess) -> str:
 
 def _tell(source: SourceGuess) -> None:
     records = len(source.sampled.records)
-    click.echo(
-        f"{source.name}: {source.format} ({source.confidence:.0%} sure), {records:,} lines sampled of {source.files:,} files"
+    tell(
+        f"{source.name}: {source.format} ({source.confidence:.0%} sure), {records:,} lines sampled of {source.files:,} file{'s' * (source.files != 1)}"
     )
     if source.unread:
-        click.echo(
-            f"  {source.unread:,} sampled lines cannot be read as {source.format}; a build will reject such lines"
-        )
+        tell(f"  {source.unread:,} sampled lines cannot be read as {source.format}; a build will reject such lines")
     for reason, count in source.refused.most_common(3):
-        click.echo(f"  {count:,} sampled lines will be rejected: {printable(reason)}")
+        tell(f"  {count:,} sampled lines will be rejected: {printable(reason)}")
     for path in source.strange:
-        click.echo(f"  {path} does not look like {source.format}: files of another format are a source of their own")
+        tell(f"  {path} does not look like {source.format}: files of another format are a source of their own")
     rather = f" (rather than {', '.join(source.other_times)})" if source.other_times else ""
-    click.echo(
-        f"  time: {source.time}{rather}    key: {_names(source.key)}" + (f"    id: {source.id}" if source.id else "")
-    )
+    tell(f"  time: {source.time}{rather}    key: {_names(source.key)}" + (f"    id: {source.id}" if source.id else ""))
     if source.repeated > USUAL_REPEATED * records:
-        click.echo(
+        tell(
             f"  warning: {_names(source.key)} does not tell predictions apart: {source.repeated:,} of {records:,} sampled repeat it with other "
             f"contents, and a build keeps the first of each; let the application log an id of each prediction, or add fields to `key`"
         )
     if source.options:
-        click.echo(f"  options: {json.dumps(source.options)}: guessed; the config has them")
+        tell(f"  options: {json.dumps(source.options)}: guessed; the config has them")
     if source.join:
         join = source.join
         though = "" if join.key == join.prediction_key else ", though their names differ"
-        click.echo(f"  {join.found:.1%} of the sampled {source.name} lines find their prediction in the sample, by {_equal(join)} "
+        tell(f"  {join.found:.1%} of the sampled {source.name} lines find their prediction in the sample, by {_equal(join)} "
                    f"({join.sure:.0%} sure: {join.common:,} different values in common{though})")  # fmt: skip
     for join in source.other_joins:
-        click.echo(
+        tell(
             f"  by {_equal(join)} it would be {join.found:.1%}, {join.unique:.0%} of predictions having one of their own"
         )
     if source.evidence:
-        click.echo(f"  window: {source.window}: {source.evidence}")
+        tell(f"  window: {source.window}: {source.evidence}")
     for advice in _kinds_of_event(source).values() if source.join else ():
-        click.echo(f"  {advice}")
+        tell(f"  {advice}")
     width = max(len(guess.field.name) for guess in source.sampled.guesses)
     for guess in source.sampled.guesses:
         kind = f"array of {guess.field.kind}" if guess.field.repeated else guess.field.kind
@@ -515,11 +516,11 @@ def _tell(source: SourceGuess) -> None:
             "may be null" if guess.field.nullable and guess.field.name not in (source.time, *source.key) else "required"
         )
         doubts = f"   ? {'; '.join(guess.doubts)}" if guess.doubts else ""
-        click.echo(
+        tell(
             f"    {guess.field.name:<{width}}  {kind + unit:<16} {may:<11} {guess.present / max(records, 1):>6.1%} present{printable(doubts)}"
         )
     if source.sampled.left_out:
-        click.echo(f"    left out: {printable(', '.join(source.sampled.left_out))}")
+        tell(f"    left out: {printable(', '.join(source.sampled.left_out))}")
 
 
 def _as_json(source: SourceGuess) -> dict[str, object]:

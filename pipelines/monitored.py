@@ -16,7 +16,7 @@ import pydantic
 from retrolabel.configs.model import Monitor
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.manifest import DayManifest
-from retrolabel.transforms.dataset import part_bytes, read_day_manifest, read_version
+from retrolabel.transforms.dataset import days_told, part_bytes, read_day_manifest, read_version
 from retrolabel.transforms.kernels.decay import SMALLEST, Finding, Series, Slice, find_decay, find_weak, rest_of
 from retrolabel.transforms.kernels.delays import add_delays
 from retrolabel.transforms.kernels.intervals import Estimate, mean, proportion, quantile
@@ -118,9 +118,7 @@ def read_monitored(
     record = read_version(root, version)
     newest = date or max(record.days)
     if newest not in record.days:
-        raise InputError(
-            f"version {record.version} of {root!r} has no day {newest}; it has {', '.join(sorted(record.days))}"
-        )
+        raise InputError(f"version {record.version} of {root!r} has no day {newest}; it has {days_told(record)}")
     manifest = read_day_manifest(root, record.days[newest])
     monitor = monitor or _monitor_of(manifest)
     statistics = _statistics(root, manifest)

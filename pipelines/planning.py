@@ -190,11 +190,15 @@ def times_of(project: Project, date: datetime.date) -> dict[str, tuple[int, int]
     ranges = ranges_of(project.config, date)
     ranges[PREDICTIONS] = around_of(project.config, date) or ranges[PREDICTIONS]
     for name, (begin, end) in ranges.items():
-        around = _micros(project.source(name).lookaround)
         if name == CONSENT:
             begin = _first_decision(project.config, date)
-        times[name] = begin - around, end + around
+        times[name] = _with_lookaround(project, name, begin, end)
     return times
+
+
+def _with_lookaround(project: Project, name: str, begin: int, end: int) -> tuple[int, int]:
+    around = _micros(project.source(name).lookaround)
+    return begin - around, end + around
 
 
 def _first_decision(config: Config, date: datetime.date) -> int:
@@ -452,9 +456,8 @@ def inputs_of_day(project: Project, name: str, date: datetime.date) -> Iterator[
     """
     times = times_of(project, date)[name]
     if name == PREDICTIONS and around_of(project.config, date) and not queries_of(project, name, [date]):
-        around = _micros(project.source(name).lookaround)
-        begin, end = ranges_of(project.config, date)[name]
-        _match(project, name, days_between(begin - around, end + around, project.config.timezone))
+        own = _with_lookaround(project, name, *ranges_of(project.config, date)[name])
+        _match(project, name, days_between(*own, project.config.timezone))
     yield from list_inputs(project, name, dates_of(project, date)[name], times)
 
 

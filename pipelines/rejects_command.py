@@ -9,9 +9,10 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retrolabel.schemas.errors import printable
+from retrolabel.schemas.errors import nearest_name, printable
 from retrolabel.schemas.manifest import DayManifest
-from retrolabel.transforms.dataset import part_bytes, read_day_manifest, read_version, split_name
+from retrolabel.schemas.reject import Reason
+from retrolabel.transforms.dataset import days_told, part_bytes, read_day_manifest, read_version, split_name
 
 
 @click.command()
@@ -34,9 +35,14 @@ def command(dataset: str, date: str | None, source: str | None, reason: str | No
     record = read_version(root, version)
     day = date or record.date
     if day not in record.days:
-        raise click.UsageError(f"version {record.version} has no day {day}; it has {', '.join(sorted(record.days))}")
+        raise click.UsageError(f"version {record.version} has no day {day}; it has {days_told(record)}")
+    manifest = read_day_manifest(root, record.days[day])
+    if source is not None and source not in manifest.accounting:
+        raise click.UsageError(f"no source is called {source!r}. {nearest_name(source, manifest.accounting)}")
+    if reason is not None and reason not in (reasons := [one.value for one in Reason]):
+        raise click.UsageError(f"no reason is called {reason!r}. {nearest_name(reason, reasons)}")
     found = 0
-    for reject in rejects_of(root, read_day_manifest(root, record.days[day])):
+    for reject in rejects_of(root, manifest):
         if source not in (None, reject["source"]) or reason not in (None, reject["reason"]):
             continue
         found += 1

@@ -26,6 +26,7 @@ from retrolabel.pipelines.retention import expire
 from retrolabel.pipelines.runner import Runner, choose_runner
 from retrolabel.pipelines.show_progress import show_progress
 from retrolabel.pipelines.summary import render_summary
+from retrolabel.pipelines.tell import tell
 from retrolabel.schemas.errors import AlertError, RetrolabelError, printable
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import head_version, version_numbers
@@ -237,7 +238,7 @@ def _tell(result: Result, as_json: bool) -> None:
     elif result.built:
         built = result.built
         click.echo(f"{result.day.date} {result.day.state}: {result.day.why}")
-        click.echo(render_summary(built.manifest, built.published, built.root, built.seconds, built.report))
+        tell(render_summary(built.manifest, built.published, built.root, built.seconds, built.report))
         if result.message:
             click.echo(f"warning: the model is outside of monitor.alerts: {printable(result.message)}", err=True)
     else:
@@ -255,7 +256,7 @@ def _tell_plan(days: Sequence[Day], as_json: bool) -> None:
     for (state, why), row in itertools.groupby(days, key=lambda day: (day.state, day.why)):
         dates = [day.date.isoformat() for day in row]
         span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-        click.echo(f"{span:<24}  {state.replace('_', ' '):<9}  {why}")
+        tell(f"{span:<24}  {state.replace('_', ' '):<9}  {why}")
 
 
 def _keep_to_retention(project: Project, now: float) -> None:

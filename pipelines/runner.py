@@ -78,6 +78,11 @@ def choose_runner(arguments: Sequence[str]) -> Runner:
             return Runner(name, options, create_runner(name), in_process=False)
         except (ValueError, ImportError, AttributeError) as error:
             raise ConfigError(f"--runner {name}: {error}") from None
+    unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
+    if unknown:
+        raise ConfigError(
+            f"no option is called --{min(unknown)}: neither of `retrolabel`, see --help, nor of Beam's runner in this process"
+        )
     direct = options.view_as(DirectOptions)
     if direct.direct_running_mode == "multi_threading":
         raise ConfigError(

@@ -17,6 +17,9 @@ from retrolabel.transforms.progress import progress
 _READING_SHARE = 0.6
 """How much of a build's time reading and parsing takes; the rest is spent on shards (measured: ARCHITECTURE.md)."""
 
+_WIDE = 110
+"""Columns of a terminal on which a bar and the rate stand beside what is asked for most: how far, and how long still."""
+
 
 @contextlib.contextmanager
 def show_progress(day: datetime.date, log_format: str) -> Iterator[None]:
@@ -44,17 +47,19 @@ def _log(event: str, day: datetime.date) -> None:
 
 @contextlib.contextmanager
 def _live(day: datetime.date) -> Iterator[None]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[told]}"),
-               TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())  # fmt: skip
+    console = Console(stderr=True)
+    is_wide = console.width >= _WIDE
+    columns = (TextColumn("{task.description}"), *([BarColumn()] if is_wide else []), TextColumn("{task.percentage:>3.0f}%"),
+               TextColumn("{task.fields[told]}"), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())  # fmt: skip
     started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as display:
+    with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task(f"{day} starting", total=1.0, told="")
 
         def update() -> None:
             seconds = max(time.monotonic() - started, 1e-9)
-            told = (
-                f"{size_of(progress['bytes'])} · {progress['lines']:,} lines · {size_of(progress['bytes'] / seconds)}/s"
-            )
+            told = f"{size_of(progress['bytes'])} · {progress['lines']:,} lines"
+            if is_wide:
+                told += f" · {size_of(progress['bytes'] / seconds)}/s"
             if progress["rejected"]:
                 told += f" · {progress['rejected']:,} rejected"
             display.update(task, completed=_share_done(), description=f"{day} {progress.stage}", told=told)

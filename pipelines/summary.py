@@ -1,7 +1,9 @@
 """What a person wants to read about a build."""
 
+import datetime
 import json
 import os
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -79,6 +81,8 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
     total = sum(split["rows"] for split in manifest.splits.values())
     counts = manifest.accounting[_PREDICTIONS]
     yield f"  {total:,} examples of {counts.unique:,} predictions"
+    if counts.lines and not counts.unique:
+        yield f"  no prediction of {counts.lines:,} lines lies in this day of {manifest.timezone}"
     width = max(map(len, manifest.splits), default=0)
     for name, split in in_order(manifest).items():
         labels = ", ".join(f"{label} {balance(found, split['rows'])}" for label, found in split["labels"].items())
@@ -86,6 +90,9 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
     if counts.immature:
         watermarks = ", ".join(f"{name} up to {moment or 'nothing'}" for name, moment in manifest.watermarks.items())
         yield f"  {counts.immature:,} immature: their windows were open when the outcome logs end ({watermarks})"
+        if not counts.examples:
+            yield f"  for all to be examples the logs must reach {_closed(manifest)}: build the day again then, or say"
+            yield "  `--outcomes-complete-until` if they are complete, or give labels shorter windows"
     if counts.sampled_out:
         yield f"  {counts.sampled_out:,} negatives sampled out; the weight of the others says so"
     for erasure in manifest.erasures:
@@ -96,6 +103,14 @@ def _examples(manifest: DayManifest) -> Iterator[str]:
                "when the prediction was made?")  # fmt: skip
     for anomaly in manifest.anomalies or []:
         yield f"  {anomaly['severity']}: {anomaly['feature']}: {anomaly['description'][:300]}"
+
+
+def _closed(manifest: DayManifest) -> str:
+    """When the last window of a day closes."""
+    midnight = datetime.datetime.fromisoformat(manifest.date) + datetime.timedelta(days=1)
+    end = midnight.replace(tzinfo=zoneinfo.ZoneInfo(manifest.timezone)).astimezone(datetime.UTC)
+    seconds = max((label["window"] for label in manifest.delays.values()), default=0)
+    return (end + datetime.timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
 def balance(label: Mapping[str, Any], rows: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from retrolabel.pipelines.summary import balance, in_order
+from retrolabel.pipelines.tell import tell
 from retrolabel.schemas.manifest import VersionRecord
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import (
@@ -39,7 +40,7 @@ def command(dataset: str, as_json: bool) -> None:
         _, modified = created[record_path(number).partition("/")[2]]
         told = _describe(root, record, datetime.datetime.fromtimestamp(modified, datetime.UTC))
         is_first = record.parent not in numbers or record.date not in read_version(root, record.parent).days
-        click.echo(json.dumps(told) if as_json else _line(told, is_first=is_first))
+        click.echo(json.dumps(told)) if as_json else tell(_line(told, is_first=is_first))
 
 
 def _describe(root: str, record: VersionRecord, created: datetime.datetime) -> dict[str, Any]:

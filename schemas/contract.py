@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
-from retrolabel.schemas.errors import ConfigError
+from retrolabel.schemas.errors import ConfigError, did_you_mean, nearest_name
 from retrolabel.schemas.personal import KEYED, Generalization, parse_treatment
 
 Kind = Literal["string", "boolean", "int", "long", "float", "double", "timestamp"]
@@ -172,7 +172,9 @@ def _parse_field(entry: Any, position: int) -> Field:
             f"field {name!r}: names that begin with two underscores are retrolabel's own; name it otherwise, with a 'path'"
         )
     if unknown := sorted(set(entry) - _ATTRIBUTES):
-        raise ConfigError(f"field {name!r}: unknown attribute {unknown[0]!r}; known are {sorted(_ATTRIBUTES)}")
+        raise ConfigError(
+            f"field {name!r}: unknown attribute {unknown[0]!r}. {nearest_name(unknown[0], sorted(_ATTRIBUTES))}"
+        )
     kind, nullable, repeated, symbols = _parse_type(name, entry.get("type"))
     unit = entry.get("time_unit")
     if unit is not None and (unit not in get_args(TimeUnit) or kind != "timestamp"):
@@ -212,13 +214,17 @@ def _parse_type(name: str, declared: Any) -> tuple[Kind, bool, bool, tuple[str, 
         if logical in _TIMESTAMPS and declared == "long":
             return "timestamp", nullable, False, ()
         if logical is not None:
-            raise ConfigError(f"field {name!r}: logical type {logical!r} is not supported; {list(_TIMESTAMPS)} are")
+            raise ConfigError(
+                f"field {name!r}: no logical type {logical!r} is supported. {nearest_name(str(logical), _TIMESTAMPS)}"
+            )
     known = [kind for kind in ARROW_TYPES if kind == declared != "timestamp"]
     if not known:
         plain = [kind for kind in ARROW_TYPES if kind != "timestamp"]
         raise ConfigError(
-            f"field {name!r}: type {json.dumps(declared)[:80]} is not one of {plain}, an array of those, an enum, "
-            f"or a long with a logical type of {list(_TIMESTAMPS)}"
+            f"field {name!r}: expected {', '.join(plain)}, an array of those, an enum, or a long with the logical type "
+            f"{' or '.join(_TIMESTAMPS)}; got {json.dumps(declared)[:80]}. {did_you_mean(str(declared), plain)}".removesuffix(
+                ". "
+            )
         )
     return known[0], nullable, False, ()
 

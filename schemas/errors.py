@@ -1,8 +1,9 @@
 """What can go wrong for a reason that a person can mend, and the exit code that tells a scheduler which."""
 
 import dataclasses
+import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -16,7 +17,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}  {self.key}: {self.message}"
+        key = f"{self.key}: " if self.key else ""
+        return f"{self.file}:{self.line}:{self.column}  {key}{self.message}"
 
 
 class RetrolabelError(Exception):
@@ -91,6 +93,18 @@ class MentionedError(RetrolabelError):
     """People were forgotten, and something below the dataset's folder still mentions them that is not for us to change."""
 
     exit_code = 11
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """A question about the nearest valid name, or the list of all."""
+    known = list(names)
+    return did_you_mean(name, known) or f"Known are {', '.join(map(repr, known))}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question about the nearest valid name; empty if none is near."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else ""
 
 
 def printable(text: str) -> str:

@@ -25,6 +25,9 @@ VERSIONS = "_versions"
 REPORTS = "_reports"
 _RECORD = re.compile(r"(\d{8})\.json")
 
+_NAMED = 7
+"""Days of a version that a message names one by one."""
+
 _TYPES = {"string": pa.string(), "bool": pa.bool_(), "int32": pa.int32(), "int64": pa.int64(), "float": pa.float32(), "double": pa.float64(),
           "timestamp[us, tz=UTC]": pa.timestamp("us", tz="UTC")}  # fmt: skip
 
@@ -93,6 +96,12 @@ def _datasets_in(folder: str) -> list[str]:
     if not storage.is_local(folder) or not os.path.isdir(folder):
         return []
     return [path for path in sorted(glob.glob(f"{glob.escape(folder)}/*")) if version_numbers(path)]
+
+
+def days_told(record: VersionRecord) -> str:
+    """The days of a version: by name, or how many there are and the first and last."""
+    days = sorted(record.days)
+    return ", ".join(days) if len(days) <= _NAMED else f"{len(days):,} days, {days[0]} to {days[-1]}"
 
 
 def read_day_manifest(root: str, path: str) -> DayManifest:

@@ -15,6 +15,7 @@ from retrolabel.schemas.errors import InputError
 from retrolabel.transforms import storage
 from retrolabel.transforms.dataset import (
     common_schema,
+    days_told,
     example_schema,
     number_of,
     read_day_manifest,
@@ -83,7 +84,7 @@ def load(
     wanted_days = dates if date is None else [date]
     days = sorted(record.days if wanted_days is None else set(wanted_days))
     if missing := [day for day in days if day not in record.days]:
-        raise InputError(f"{root}@{record.version} has no day {missing[0]}; it has {', '.join(sorted(record.days))}")
+        raise InputError(f"{root}@{record.version} has no day {missing[0]}; it has {days_told(record)}")
     manifests = [read_day_manifest(root, record.days[day]) for day in days]
     splits = sorted({name for manifest in manifests for name in manifest.splits})
     if split is not None and split not in splits:

@@ -10,7 +10,7 @@ from retrolabel.pipelines.report.label_shift import LabelShift, label_shifts
 from retrolabel.pipelines.report.metrics import Watched, watch
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.manifest import VersionRecord
-from retrolabel.transforms.dataset import read_version
+from retrolabel.transforms.dataset import days_told, read_version
 
 HISTORY = 28
 """Days before the one of the report that are looked at."""
@@ -59,7 +59,7 @@ def gather(root: str, version: int | None = None, date: str | None = None, again
     record = read_version(root, version)
     chosen = date or record.date
     if chosen not in record.days:
-        raise InputError(f"version {record.version} has no day {chosen}; it has {', '.join(sorted(record.days))}")
+        raise InputError(f"version {record.version} has no day {chosen}; it has {days_told(record)}")
     earlier = [day for day in sorted(record.days) if day < chosen][-HISTORY:]
     days = tuple(Day(root, record.days[day], day) for day in [*earlier, chosen])
     compared = days[-2] if earlier else None

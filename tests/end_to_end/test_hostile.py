@@ -35,7 +35,7 @@ OUTCOMES = {
     "forward: a long tag": "whose lines take more than", "forward: gzip members": "members", "forward: endless time": "expected a time",
     "YAML of brackets": "levels deep", "YAML that laughs": "anchors and aliases", "YAML of many words": "that is no config",
     "YAML with a tag": "tags are not allowed", "YAML with a zero byte": "no text can hold", "YAML with a day that is none": "no date or number",
-    "a duration of digits": "is a duration", "a duration of ages": "at most", "a contract of many fields": "taken", "a deep contract": "nested too deeply",
+    "a duration of digits": "expected a duration", "a duration of ages": "at most", "a contract of many fields": "taken", "a deep contract": "nested too deeply",
     "a contract with a long number": "64 bits", "a contract with half a character": "surrogate",
 }  # fmt: skip
 """What comes of each case."""

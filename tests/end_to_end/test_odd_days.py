@@ -116,6 +116,18 @@ def test_a_prediction_is_mature_when_the_log_reaches_the_end_of_its_window(tmp_p
     assert built["accounting"]["predictions"]["immature"] == 1
 
 
+def test_a_build_whose_windows_are_all_open_says_until_when_they_are(tmp_path):
+    config = shop(tmp_path, [("2026-11-20T12:00:00Z", "open")], [("2026-11-21T11:00:00Z", "x")], "Europe/Berlin")
+    told = run("build", config, "--date", "2026-11-20")
+    assert "for all to be examples the logs must reach 2026-11-21T23:00:00Z" in told
+    assert "--outcomes-complete-until" in told
+
+
+def test_a_build_of_a_day_without_predictions_says_so(tmp_path):
+    config = shop(tmp_path, [("2026-11-20T12:00:00Z", "a")], [LATER], "Europe/Berlin")
+    assert "no prediction of 1 lines lies in this day of Europe/Berlin" in run("build", config, "--date", "2026-11-25")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

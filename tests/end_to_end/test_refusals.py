@@ -89,6 +89,19 @@ def test_a_label_that_outgrows_its_type_fails_the_build(shop):
     assert "more than 64 bits; make it a double" in text
 
 
+@pytest.mark.parametrize("value", ["'sum(1e308) / count(*)'", "'count(*) / 0.0'"])
+def test_a_label_that_is_not_finite_fails_the_build(shop, value):
+    (shop / "shoes.yaml").write_text(CONFIG.replace('"max(rating) >= 4"', value))
+    text = refuse(shop, 2)
+    assert "liked" in text
+    assert "not a finite number" in text
+
+
+def test_a_label_that_is_not_finite_without_any_outcome_is_told_before_a_build(shop):
+    (shop / "shoes.yaml").write_text(CONFIG.replace('"max(rating) >= 4"', "1 / count(*)"))
+    assert "shoes.yaml:32:40  labels.liked.value: without any outcome it is not a finite number" in refuse(shop, 2)
+
+
 def test_sql_cannot_read_files(shop):
     (shop / "shoes.yaml").write_text(
         CONFIG.replace("kind = 'click'", "kind IN (SELECT content FROM read_text('/etc/hostname'))")
@@ -119,6 +132,8 @@ def test_a_truncated_gzip_yields_the_lines_it_has_and_is_counted_as_damaged(shop
         (["--runner", "DaskRunner"], "drops branches"),
         (["--runner", "BundleBasedDirectRunner"], "refused"),
         (["--runner", "NoSuchRunner"], "NoSuchRunner"),
+        (["--jsn"], "no option is called --jsn"),
+        (["--dat", "2026-11-20"], "no option is called --dat"),
     ],
 )
 def test_ways_of_running_that_lose_data_or_hang_are_refused(arguments, words):

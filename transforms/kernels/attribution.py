@@ -7,11 +7,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from retrolabel.configs.model import Attribution
 from retrolabel.schemas.errors import ConfigError, StorageError
 from retrolabel.transforms.kernels.engine import connection
-from retrolabel.transforms.kernels.expressions import aggregate, quoted, with_plain_types
+from retrolabel.transforms.kernels.expressions import NOT_FINITE, aggregate, quoted, with_plain_types
 
 ROW = "__prediction_row"
 """The number of a prediction in its shard, by which labels find their way back."""
@@ -236,6 +237,19 @@ def _labels_of(window: WindowSql, predictions: pa.Table) -> pa.Table:
     engine = connection()
     engine.register("prediction", predictions)
     engine.execute(window.match)
-    labels = with_plain_types(engine.sql(window.labels).to_arrow_table())
+    labels = finite(with_plain_types(engine.sql(window.labels).to_arrow_table()))
     engine.execute(window.keep)
+    return labels
+
+
+def finite(labels: pa.Table) -> pa.Table:
+    """The same labels.
+
+    Raises:
+        ConfigError: one is infinite or NaN. That is nothing to train on, and most measures of a column that holds one are no numbers.
+    """
+    for name in labels.column_names:
+        column = labels.column(name)
+        if pa.types.is_floating(column.type) and not pc.all(pc.is_finite(column), min_count=0).as_py():
+            raise ConfigError(f"labels {name}: the value is not a finite number for some predictions: {NOT_FINITE}")
     return labels

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from retrolabel.transforms.kernels import attribution
-from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, WindowSql, attribution_sql, failures_of
+from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, WindowSql, attribution_sql, failures_of, finite
 from retrolabel.transforms.kernels.expressions import quoted, with_plain_types
 
 LABELLED = 1_000_000
@@ -87,7 +87,7 @@ def stored_labels(
     with failures_of(rule):
         for batch in engine.sql(f"FROM {quoted(table)}").to_arrow_reader(READ):
             found = pa.Table.from_batches([batch])
-            labels = with_plain_types(found.drop_columns([_own(number) for number in range(len(own))]))
+            labels = finite(with_plain_types(found.drop_columns([_own(number) for number in range(len(own))])))
             for number, name in enumerate(own):
                 labels = labels.append_column(name, found.column(_own(number)))
             yield labels

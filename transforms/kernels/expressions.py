@@ -1,6 +1,7 @@
 """The SQL that a user may write in a config: a filter over a source's fields, an aggregate over a window's outcomes."""
 
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -13,6 +14,9 @@ from retrolabel.transforms.kernels.engine import connection
 
 KEYWORDS = ("any", "count", "delay")
 """Label values that are not SQL."""
+
+NOT_FINITE = "a sum of huge numbers, or a division by 0? Guard it, for example with nullif(n, 0)"
+"""Where a label of infinity or NaN comes from."""
 
 MATCHED = (
     pa.field("__prediction_row", pa.int64()),
@@ -75,7 +79,7 @@ def check_filter(where: str, contract: Contract) -> None:
         ConfigError: what is wrong, in the engine's words without its internals.
     """
     _check_expression(where)
-    found = _values(f"SELECT ({where}) AS value FROM block", "block", contract.arrow_schema).type
+    found = _values(f"SELECT ({where}) AS value FROM block", "block", contract.arrow_schema, where).type
     if found not in (pa.bool_(), pa.null()):
         raise ConfigError(f"expected an expression that is true or false; {where!r} is of type {found}")
 
@@ -87,7 +91,7 @@ def check_number(sql: str, contract: Contract) -> None:
         ConfigError: what is wrong, in the engine's words without its internals.
     """
     _check_expression(sql)
-    found = _values(f"SELECT ({sql}) AS value FROM block", "block", contract.arrow_schema).type
+    found = _values(f"SELECT ({sql}) AS value FROM block", "block", contract.arrow_schema, sql).type
     if not (pa.types.is_integer(found) or pa.types.is_floating(found)):
         raise ConfigError(f"expected a number; {sql!r} is of type {found}")
 
@@ -101,7 +105,7 @@ def label_type(value: str, contract: Contract, time: str) -> pa.DataType:
     if value not in KEYWORDS:
         _check_expression(value)
     sql = f"SELECT __prediction_row, {aggregate(value, time).sql} AS value FROM matched GROUP BY __prediction_row"
-    found = _values(sql, "matched", _matched_schema(contract)).type
+    found = _values(sql, "matched", _matched_schema(contract), value).type
     if not (pa.types.is_primitive(found) or pa.types.is_string(found)):
         raise ConfigError(f"{value!r} is of type {found}; a label is a boolean, a number, a string or a timestamp")
     return found
@@ -109,9 +113,8 @@ def label_type(value: str, contract: Contract, time: str) -> pa.DataType:
 
 def value_when_none(value: str, contract: Contract, time: str) -> Any:
     """The value of a label for a matured prediction without any outcome."""
-    return _values(f"SELECT {aggregate(value, time).when_none} AS value", "matched", _matched_schema(contract))[
-        0
-    ].as_py()
+    sql = f"SELECT {aggregate(value, time).when_none} AS value"
+    return _values(sql, "matched", _matched_schema(contract), value)[0].as_py()
 
 
 def with_plain_types(table: pa.Table) -> pa.Table:
@@ -128,6 +131,9 @@ def _plain_type(found: pa.DataType) -> pa.DataType:
 def check_value(value: str, contract: Contract, time: str) -> None:
     """Refuses a label value that is not one aggregate over the outcome's fields (see `label_type`)."""
     label_type(value, contract, time)
+    without = value_when_none(value, contract, time)
+    if isinstance(without, float) and not math.isfinite(without):
+        raise ConfigError(f"without any outcome it is not a finite number: {NOT_FINITE}")
 
 
 def _check_expression(sql: str) -> None:
@@ -174,18 +180,29 @@ def _matched_schema(contract: Contract) -> pa.Schema:
     return pa.schema([*contract.arrow_schema, *MATCHED])
 
 
-def _values(sql: str, table: str, schema: pa.Schema) -> pa.ChunkedArray:
-    """The column `value` of a query over an empty table."""
+def _values(sql: str, table: str, schema: pa.Schema, written: str) -> pa.ChunkedArray:
+    """The column `value` of a query over an empty table, made of what the user has written."""
     engine = connection()
     engine.register(table, schema.empty_table())
     try:
         return with_plain_types(engine.sql(sql).to_arrow_table()).column("value")
     except duckdb.Error as error:
-        raise ConfigError(_plain(error)) from None
+        raise ConfigError(_plain(error) + _hint(error, written)) from None
     finally:
         engine.unregister(table)
 
 
 def _plain(error: duckdb.Error) -> str:
     """The engine's message without the query that it quotes."""
-    return str(error).split("\n\nLINE ")[0].replace("\n", " ").strip()
+    text = str(error).split("\n\nLINE ")[0].replace("\n", " ").strip()
+    return text.partition(". Either add it to the GROUP BY list")[0]
+
+
+def _hint(error: duckdb.Error, written: str) -> str:
+    """What is likely to be meant."""
+    named = re.search(r'column "([^"]*)" (not found|must appear in the GROUP BY)', str(error))
+    if named and named[2] == "not found" and f'"{named[1]}"' in written:
+        return f". Hint: a text stands in single quotes, '{named[1]}'; double quotes are for names of fields"
+    if named and named[2] != "not found":
+        return f". Hint: a prediction may have several outcomes: say which counts, as in max({named[1]}) or last({named[1]})"
+    return ""

@@ -39,13 +39,21 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(folder):
     assert [problem.split(": ")[0].split("  ")[1] for problem in found][:2] == ["predictions", "predictions.fromat"]
     assert any("Did you mean 'format'?" in problem for problem in found)
     assert any("the key 'format' is missing" in problem for problem in found)
-    assert any("is a duration such as 30s, 90m, 24h or 7d; got '6 hours of day'" in problem for problem in found)
+    assert any("expected a duration such as 30s, 90m, 24h or 7d; got '6 hours of day'" in problem for problem in found)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "where", "said"),
     [
         ("by: user_id", "by: usr_id", "shoes.yaml:38:9  split.by", "Did you mean 'user_id'?"),
+        ("dataset: shoes", "dataset: shoes\ntimezone: +2", "timezone", "Names are such as UTC, Europe/Berlin or America/New_York"),
+        ("path: datasets", "format: csv", "output.format", "expected 'parquet', 'avro' or 'tfrecord'; got \"csv\""),
+        ("path: datasets", "format: parqet", "output.format", "Did you mean 'parquet'?"),
+        ("train: 0.8, eval", "train: 1.2, lost: -0.4, eval", "split.parts.lost", "expected a share from 0 to 1; got -0.4"),
+        ("click.avsc", "clicks.avsc", "outcomes.click.schema", "No such file or directory. Did you mean 'click.avsc'?"),
+        ("value: count}\n  delay", "value: count}\n  user_id: {outcome: click, window: 1h, value: any}\n  delay", "labels.user_id", "the predictions have a field 'user_id'"),
+        ("where: kind = 'click'", 'where: kind = "click"', "outcomes.click.where", "Hint: a text stands in single quotes, 'click'"),
+        ("value: sum(amount)", "value: amount", "labels", "several outcomes: say which counts, as in max(amount) or last(amount)"),
         ("time: at", "time: amount", "outcomes.purchase.time", "is a double; give it"),
         ("key: [user_id, item]", "key: [user_id, itm]", "outcomes.purchase.key", "Did you mean 'item'?"),
         ("format: logstash", "format: logstahs", "outcomes.click.format", "Did you mean 'logstash'?"),
@@ -112,6 +120,25 @@ def test_contract_problems_name_file_and_field(folder):
     ]
     (folder / "click.avsc").write_text(json.dumps({"type": "record", "name": "c", "fields": fields}))
     found = "\n".join(problems(folder, CONFIG))
-    assert "click.avsc: field 'x': type \"decimal\" is not one of" in found
+    assert (
+        "click.avsc: field 'x': expected string, boolean, int, long, float, double, an array of those, an enum, or a long with"
+        in found
+    )
     assert "click.avsc: field 'y': unknown attribute 'pth'" in found
     assert "click.avsc: field 'kind': the name is used twice" in found
+
+
+def test_a_variable_that_is_not_set_is_one_problem(folder):
+    assert problems(folder, CONFIG.replace("dataset: shoes", "dataset: ${NO_SUCH_NAME}")) == [
+        "shoes.yaml:1:1  dataset: the environment has no variable 'NO_SUCH_NAME'; set it, or give a default: ${NO_SUCH_NAME:-…}"
+    ]
+
+
+def test_a_key_of_the_top_that_is_missing_is_told_without_a_place_below(folder):
+    found = problems(folder, CONFIG.replace("labels:", "lables:"))
+    assert found[0] == "shoes.yaml:1:1  the key 'labels' is missing"
+
+
+@pytest.mark.parametrize(("text", "hint"), [("a: 1\n  b: 2\n", "indented like"), ("a:\n\tb: 1\n", "not with tabs")])
+def test_what_is_no_yaml_is_told_with_what_it_is_likely_to_be(folder, text, hint):
+    assert hint in problems(folder, text)[0]

@@ -31,7 +31,35 @@ def test_explain_prints_sql_that_runs_as_it_is(shop):
 
 def test_check_says_that_a_config_is_valid(shop):
     assert "shoes.yaml is valid: dataset shoes, 3 sources" in run("check", str(shop / "shoes.yaml"), "--date", DATE)
-    assert json.loads(run("check", str(shop / "shoes.yaml"), "--json")) == {"valid": True, "problems": []}
+    assert json.loads(run("check", str(shop / "shoes.yaml"), "--json")) == {
+        "valid": True,
+        "problems": [],
+        "warnings": [],
+    }
+
+
+def test_check_warns_of_a_path_that_no_file_matches(shop):
+    (shop / "nowhere.yaml").write_text(
+        (shop / "shoes.yaml").read_text().replace("logs/shop/*.json*", "logs/shops/*.json*")
+    )
+    told = run("check", str(shop / "nowhere.yaml"))
+    assert "nowhere.yaml is valid" in told
+    assert "nowhere.yaml:21:5  outcomes.purchase.path: no file matches logs/shops/*.json* now" in told
+
+
+def test_a_command_that_there_is_not_is_told_with_the_nearest(shop):
+    assert "Did you mean 'build'?" in run("bild", "shoes.yaml", code=2)
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (["--from", "2026-11-20", "--to", "2026-11-10"], "--to 2026-11-10 is before --from 2026-11-20"),
+        (["--from", "2026-11-20"], "or a range, --from"),
+    ],
+)
+def test_a_range_of_days_that_is_none_is_told(shop, days, told):
+    assert told in run("build", str(shop / "shoes.yaml"), *days, code=2)
 
 
 def test_check_gives_problems_to_machines(shop):

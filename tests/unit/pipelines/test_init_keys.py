@@ -3,6 +3,7 @@
 import datetime
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from retrolabel.pipelines.build_command import build_day
@@ -40,15 +41,18 @@ def build():
     return built.accounting["predictions"].unique, sum(values.get("true", 0) for values in labels)
 
 
-def test_a_key_is_a_number_in_one_log_and_a_text_in_the_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("served", "clicked", "declared"), [(int, str, "string"), (float, int, "long")])
+def test_a_key_that_the_logs_write_in_two_ways_is_declared_so_that_both_match(
+    tmp_path, monkeypatch, served, clicked, declared
+):
     _, config = init(
         tmp_path, monkeypatch,
-        [{"time": time_of(n), "request_id": 7_000_000 + 31 * n, "score": n / 8} for n in range(ROWS)],
-        [{"time": time_of(n, True), "request_id": str(7_000_000 + 31 * n)} for n in range(0, ROWS, 3)],
+        [{"time": time_of(n), "request_id": served(7_000_000 + 31 * n), "score": n / 8} for n in range(ROWS)],
+        [{"time": time_of(n, True), "request_id": clicked(7_000_000 + 31 * n)} for n in range(0, ROWS, 3)],
     )  # fmt: skip
     assert config.count("key: request_id") == 2
     contract = json.loads((tmp_path / "predictions.avsc").read_text())
-    assert {"name": "request_id", "type": "string"} in contract["fields"]
+    assert {"name": "request_id", "type": declared} in contract["fields"]
     assert build() == (ROWS, ROWS / 3)
 
 
@@ -64,15 +68,6 @@ def test_a_key_is_a_text_in_the_predictions_and_a_number_in_one_of_two_outcomes(
     arguments = ["--predictions", "serving.log", "--outcomes", "click=click.log", "--outcomes", "order=order.log"]
     assert CliRunner().invoke(command, arguments).exit_code == 0
     assert build() == (ROWS, ROWS / 2)
-
-
-def test_a_whole_number_with_a_decimal_point_is_a_key_too(tmp_path, monkeypatch):
-    init(
-        tmp_path, monkeypatch,
-        [{"time": time_of(n), "requestId": 7_000_000.0 + 31 * n, "score": n / 8} for n in range(ROWS)],
-        [{"time": time_of(n, True), "requestId": 7_000_000 + 31 * n} for n in range(0, ROWS, 3)],
-    )  # fmt: skip
-    assert build() == (ROWS, ROWS / 3)
 
 
 def test_keys_of_other_names_are_found_by_their_values(tmp_path, monkeypatch):
@@ -170,3 +165,34 @@ def test_predictions_that_were_delivered_twice_are_not_warned_of(tmp_path, monke
     assert "warning" not in output
     assert config.count("key: request_id") == 2
     assert build() == (ROWS, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("days", "window", "told"),
+    [(0.02, "1h", "28 min 48 s"), (6, "7d", "6 d"), (48.5, "60d", "48 d 12 h"), (600, "365d", "600 d")],
+)
+def test_the_window_is_as_long_as_outcomes_take(tmp_path, monkeypatch, days, window, told):
+    later = datetime.timedelta(days=days)
+    output, config = init(
+        tmp_path, monkeypatch,
+        [{"time": time_of(n), "request_id": token(n)} for n in range(ROWS)],
+        [{"time": (START + datetime.timedelta(minutes=n) + later).isoformat(), "request_id": token(n)} for n in range(ROWS)],
+    )  # fmt: skip
+    assert f"window: {window}: 99 % of 60 joined pairs come within {told}\n" in output
+    assert f"window: {window}, value: any" in config
+    assert "60 lines sampled of 1 file\n" in output
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("status.log", "status"), ("access.log", "access"), ("clicks.log", "click")]
+)
+def test_an_outcome_is_called_after_its_file(tmp_path, monkeypatch, path, name):
+    monkeypatch.chdir(tmp_path)
+    for file, late in (("serving.log", False), (path, True)):
+        records = [
+            {"time": time_of(n, late), "request_id": token(n), "status": ("in", "out")[n % 2]} for n in range(ROWS)
+        ]
+        (tmp_path / file).write_text("".join(json.dumps(record) + "\n" for record in records))
+    result = CliRunner().invoke(command, ["--predictions", "serving.log", "--outcomes", path])
+    assert f"\n{name}: json" in result.output
+    assert "status has 2 values" in result.output

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from retrolabel.pipelines.cli import commands
-from retrolabel.schemas.manifest import PartFile
+from retrolabel.schemas.manifest import PartFile, SourceCounts
 from retrolabel.schemas.reject import REJECTS
 from retrolabel.transforms.parts import encode
 from retrolabel.transforms.publish import publish
@@ -34,7 +34,8 @@ def dataset(tmp_path):
         (tmp_path / path).write_bytes(data)
         files.append(PartFile(kind="rejects", split=None, shard=shard, path=path, rows=len(rows), bytes=len(data),
                               sha256=hashlib.sha256(data).hexdigest()))  # fmt: skip
-    publish(str(tmp_path), manifest.model_copy(update={"files": files}), folder)
+    accounting = {**manifest.accounting, "click": SourceCounts()}
+    publish(str(tmp_path), manifest.model_copy(update={"files": files, "accounting": accounting}), folder)
     return str(tmp_path)
 
 
@@ -88,3 +89,11 @@ def test_a_day_that_is_not_there_is_told_with_those_that_are(dataset):
 def test_a_file_that_is_gone_is_told_without_a_traceback(dataset, tmp_path):
     next(tmp_path.glob("*/*/rejects/*")).unlink()
     assert "is missing, though a manifest lists it" in run(dataset, code=6).output
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [(["--source", "clicks"], "Did you mean 'click'?"), (["--reason", "wrong"], "Did you mean 'wrong_type'?")],
+)
+def test_a_source_or_reason_that_there_is_not_is_told_with_the_nearest(dataset, chosen, told):
+    assert told in run(dataset, *chosen, code=2).output

@@ -1,0 +1,33 @@
+"""Text fits the terminal that it is shown on, and is left as it is elsewhere."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from retrolabel.pipelines.tell import fitted
+
+
+def test_lines_are_broken_between_words_and_go_on_indented():
+    assert (
+        fitted("  train  7  clicked 30 true (0.39%)\nshort", 24) == "  train  7  clicked 30\n      true (0.39%)\nshort"
+    )
+
+
+@pytest.mark.parametrize("text", ["a/path/without/any/space/" * 5, "  column    string   1", "", "two  spaces   stay"])
+def test_words_and_what_is_short_stay_whole(text):
+    assert fitted(text, 24).split() == text.split()
+    assert max(map(len, fitted(text, 24).split("\n"))) <= max(24, *(len(word) for word in text.split() or [""]))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_is_fitted(terminal):
+    code = "from retrolabel.pipelines.tell import tell; tell('word ' * 30)"
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    with open(ours, "rb", buffering=0) as reader:
+        subprocess.run([sys.executable, "-c", code], stdout=theirs, check=True, env={**os.environ, "COLUMNS": "40"})
+        os.close(theirs)
+        lines = reader.read(4096).splitlines()
+    assert (len(lines) > 3) == terminal
