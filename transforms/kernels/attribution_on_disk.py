@@ -7,7 +7,14 @@ import duckdb
 import pyarrow as pa
 
 from retrolabel.transforms.kernels import attribution
-from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, WindowSql, attribution_sql, failures_of, finite
+from retrolabel.transforms.kernels.attribution import (
+    ROW,
+    AttributionRule,
+    WindowSql,
+    attribution_sql,
+    failures_of,
+    finite,
+)
 from retrolabel.transforms.kernels.expressions import quoted, with_plain_types
 
 LABELLED = 1_000_000

@@ -135,7 +135,7 @@ def test_a_variable_that_is_not_set_is_one_problem(folder):
 
 
 def test_a_key_of_the_top_that_is_missing_is_told_without_a_place_below(folder):
-    found = problems(folder, CONFIG.replace("labels:", "lables:"))
+    found = problems(folder, CONFIG.replace("labels:", "lbls:"))
     assert found[0] == "shoes.yaml:1:1  the key 'labels' is missing"
 
 
