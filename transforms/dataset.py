@@ -77,7 +77,8 @@ def read_version(root: str, version: int | None = None) -> VersionRecord:
         there = version_numbers(root)
         if not there:
             raise InputError(_no_dataset(root)) from None
-        raise InputError(f"{root!r} has no version {version}; there are {there[0]} to {there[-1]}") from None
+        known = f"there are {there[0]} to {there[-1]}" if len(there) > 1 else f"there is {there[0]} alone"
+        raise InputError(f"{root!r} has no version {version}; {known}") from None
 
 
 def _no_dataset(root: str) -> str:

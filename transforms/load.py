@@ -89,6 +89,14 @@ def load(
     splits = sorted({name for manifest in manifests for name in manifest.splits})
     if split is not None and split not in splits:
         raise InputError(f"{root}@{record.version} has no split {split!r}; it has {', '.join(splits)}")
+    lacking = [manifest for manifest in manifests if split is not None and split not in manifest.splits]
+    if lacking:
+        left = [manifest.date for manifest in manifests if manifest not in lacking]
+        raise InputError(
+            f"{root}@{record.version}: {lacking[0].date} has no split {split!r}, it has {', '.join(lacking[0].splits)}"
+            f"{f', nor have {len(lacking) - 1:,} days more' if len(lacking) > 1 else ''}. Build it again with the config of the others, or "
+            f"name the days to load: dates={left if len(left) < 4 else f'[{left[0]!r}, …, {left[-1]!r}]'}"
+        )
     schema = common_schema(f"{root}@{record.version}", manifests)
     chosen = [
         (manifest, part)

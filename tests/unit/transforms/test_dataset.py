@@ -53,10 +53,20 @@ def test_days_and_splits_are_chosen(tmp_path, file_format):
     publish_day(tmp_path, examples({"c": True}), date="2026-11-22", file_format=file_format)
     root = str(tmp_path)
     assert keys(retrolabel.load(root)) == ["a", "b", "c"]
-    assert keys(retrolabel.load(root, split="train")) == ["a", "c"]
     assert keys(retrolabel.load(root, date="2026-11-21")) == ["b"]
     assert keys(retrolabel.load(root, dates=["2026-11-22", "2026-11-20"])) == ["a", "c"]
-    assert keys(retrolabel.load(root, dates=["2026-11-20", "2026-11-21"], split="eval")) == ["b"]
+    assert keys(retrolabel.load(root, dates=["2026-11-22", "2026-11-20"], split="train")) == ["a", "c"]
+
+
+def test_days_that_were_split_otherwise_are_not_passed_over(tmp_path):
+    root = str(tmp_path)
+    publish_day(root, examples({"a": True}), date="2026-11-20")
+    publish_day(root, examples({"b": True}), date="2026-11-21", split="eval")
+    with pytest.raises(
+        InputError, match=r"2026-11-21 has no split 'train', it has eval\. Build it again .* dates=\['2026-11-20'\]"
+    ):
+        retrolabel.load(root, split="train")
+    assert keys(retrolabel.load(root, date="2026-11-20", split="train")) == ["a"]
 
 
 def test_files_that_no_manifest_lists_are_not_read(tmp_path):
@@ -92,7 +102,7 @@ def test_what_is_not_there_is_told_with_what_is(tmp_path):
     publish_day(root, examples({"a": True}))
     (tmp_path / "not_a_dataset").mkdir()
     for arguments, words in (
-        ({"version": 7}, "has no version 7; there are 1 to 1"),
+        ({"version": 7}, "has no version 7; there is 1 alone"),
         ({"split": "trian"}, r"@1 has no split 'trian'; it has train"),
         ({"date": "2026-11-19"}, r"@1 has no day 2026-11-19; it has 2026-11-20"),
     ):
