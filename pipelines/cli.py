@@ -1,12 +1,14 @@
 """The `retrolabel` command: one subcommand per file of this folder, imported only when it is called."""
 
 import atexit
+import contextlib
 import errno
 import gc
 import importlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -43,6 +45,38 @@ COMMANDS = {
 """Each subcommand, in the order in which a user meets them; its module is `<name>_command` and calls it `command`."""
 
 
+_AVX512 = "X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+"""What numpy calls it, now and before 2.4; it warns of names that it does not know, which Python does not show."""
+
+
+@contextlib.contextmanager
+def quick_sorts(processor: str) -> Iterator[None]:
+    """Has numpy, when it is imported, leave AVX-512 alone on AMD's Zen 4.
+
+    There the instruction that writes some numbers of a register to memory is so slow that sorting takes two to four times as long as with
+    AVX2 (ARCHITECTURE.md). What the user has set for numpy stays.
+
+    Args:
+        processor: the beginning of what Linux tells of it; family 25 is Zen 3, which has no AVX-512, and Zen 4.
+    """
+    setting = "NPY_DISABLE_CPU_FEATURES"
+    told = processor.split()
+    if setting in os.environ or "AuthenticAMD" not in told or "family : 25" not in " ".join(told):
+        yield
+        return
+    os.environ[setting] = _AVX512
+    try:
+        yield
+    finally:
+        del os.environ[setting]  # not for the commands that hooks call
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as told:
+        return told.read(256)
+    return ""  # another system than Linux
+
+
 class _Commands(click.Group):
     """Loads a subcommand when it is called: importing Beam takes a second that `--help` need not."""
 
@@ -53,7 +87,8 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         logging.getLogger().setLevel(logging.ERROR)  # Beam warns, when it is imported, of what a user has no use for
-        command: click.Command = importlib.import_module(f"retrolabel.pipelines.{cmd_name}_command").command
+        with quick_sorts(_processor()):
+            command: click.Command = importlib.import_module(f"retrolabel.pipelines.{cmd_name}_command").command
         if not gc.isenabled():
             gc.freeze()
             gc.enable()

@@ -11,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -114,16 +115,16 @@ class _LabelShard:
         unique = first_rows(predictions, self.plan.examples.key, self.plan.prediction_order)
         counted = tally.SourceTally(PREDICTIONS, duplicate=unique.duplicate, conflicting=unique.conflicting)
         tallies.append(counted)
-        keyed = predictions.select(list(dict.fromkeys([*self.plan.examples.key, self.plan.examples.time])))
-        narrow = _narrow(keyed.take(pa.array(unique.rows)), self.plan.examples.key, self.plan.examples.time)
         labels: list[pa.Table] = []
         for rule in self.plan.attributions(direct=True):
             outcomes = unique_outcomes(streams.get(rule.outcome), rule, self.plan, tallies)
             if outcomes is not None:
-                labels.extend(attribute_outcomes(narrow, narrow.slice(0, 0), outcomes, rule, self.plan, tallies).labels)
+                sought = self._sought(predictions, unique.rows, outcomes)
+                labels.extend(attribute_outcomes(sought, sought.slice(0, 0), outcomes, rule, self.plan, tallies).labels)
         for stream, partial in streams.items():
             if stream.startswith(PARTIAL):
-                labels.append(_with_rows(partial, narrow, self.plan.examples.key))
+                sought = self._sought(predictions, unique.rows, partial)
+                labels.append(_with_rows(partial, sought, self.plan.examples.key))
         examples = make_examples(
             predictions.drop_columns([HASH]),
             unique.rows,
@@ -148,6 +149,15 @@ class _LabelShard:
             Part("examples", split, number, table) for split, table in examples.parts.items() if table.num_rows
         )
         return iter(results)
+
+    def _sought(self, predictions: pa.Table, rows: npt.NDArray[np.int64], others: pa.Table) -> pa.Table:
+        """The unique predictions that may have the key of one of the others: few have, and SQL need not look at the rest."""
+        own = predictions.column(HASH).to_numpy()[rows]
+        theirs = np.append(np.sort(others.column(HASH).to_numpy()), np.uint64(0))
+        found = np.flatnonzero(theirs[np.searchsorted(theirs[:-1], own)] == own)
+        key, time = self.plan.examples.key, self.plan.examples.time
+        keyed = predictions.select(list(dict.fromkeys([*key, time]))).take(pa.array(rows[found]))
+        return _narrow(keyed, key, time).set_column(0, ROW, pa.array(found))
 
 
 def no_predictions(plan: BuildPlan) -> pa.Table:
@@ -191,10 +201,7 @@ def _narrow(predictions: pa.Table, keys: Iterable[str], time: str, start: int = 
 
 def _with_rows(partial: pa.Table, predictions: pa.Table, key: tuple[str, ...]) -> pa.Table:
     """Labels that came with the key of their prediction, by its number."""
-    rows = pa.table(
-        {ROW: pa.array(np.arange(predictions.num_rows)), **{name: predictions.column(name) for name in key}}
-    )
-    found = partial.drop_columns([HASH]).join(rows, list(key), join_type="inner")
+    found = partial.drop_columns([HASH]).join(predictions.select([ROW, *key]), list(key), join_type="inner")
     return found.drop_columns(list(key))
 
 

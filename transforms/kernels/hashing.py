@@ -1,7 +1,7 @@
 """A stable hash: the same number for the same text on every machine and in every release.
 
 Shuffling, row order, splits and sampling depend on it, so its definition is part of the product's promise
-(docs/reference/stable_hash.md) and is held by test vectors. It is ours because neither DuckDB's `hash()` nor polars' nor pandas'
+(docs/reference.md, "Stable hash") and is held by test vectors. It is ours because neither DuckDB's `hash()` nor polars' nor pandas'
 is documented to survive a release, and MD5 costs 600 ns a row where this costs 40.
 
 Definition. The UTF-8 text of a value (integers and timestamps in microseconds as decimal digits, booleans as `true` or `false`)
@@ -68,13 +68,15 @@ def _extend(state: Hashes, texts: pa.Array) -> Hashes:
     longest = int(lengths.max()) if len(lengths) else 0
     if not longest:
         return state
-    words = _words(texts.buffers()[2])
     shortest = int(lengths.min())
+    if shortest == longest:
+        for word in _padded(texts, int(starts[0]), longest).T:
+            state = _mix(state ^ word)
+        return state
+    words = _words(texts.buffers()[2])
     for position in range(0, longest, 8):
         if shortest >= position + 8:
             state = _mix(state ^ words[starts + position])
-        elif shortest == longest:
-            state = _mix(state ^ _last_words(words, starts + position, np.int64(longest - position)))
         else:
             rows = np.flatnonzero(lengths > position)
             here = _last_words(words, starts[rows] + position, np.minimum(lengths[rows] - position, 8))
@@ -90,7 +92,15 @@ def _words(data: pa.Buffer) -> Hashes:
     return np.ndarray(shape=(len(octets) - 7,), dtype="<u8", buffer=octets, strides=(1,))
 
 
-def _last_words(words: Hashes, starts: npt.NDArray[np.int64], kept: npt.NDArray[np.int64] | np.int64) -> Hashes:
+def _padded(texts: pa.Array, start: int, length: int) -> Hashes:
+    """The words of texts of one length, which stand side by side from `start` on: a row each, several times as quick as by their places."""
+    octets = np.frombuffer(texts.buffers()[2], dtype=np.uint8)[start : start + len(texts) * length]
+    padded = np.zeros((len(texts), -(-length // 8) * 8), dtype=np.uint8)
+    padded[:, :length] = octets.reshape(len(texts), length)
+    return padded.view("<u8")
+
+
+def _last_words(words: Hashes, starts: npt.NDArray[np.int64], kept: npt.NDArray[np.int64]) -> Hashes:
     """The words of `kept` bytes (1 to 8) at `starts`, zero-padded; none is read past the end of the buffer."""
     inside = np.minimum(starts, len(words) - 1)
     shifted = words[inside] >> ((starts - inside).astype(np.uint64) * np.uint64(8))

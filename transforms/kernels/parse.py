@@ -108,7 +108,11 @@ class LineReader:
         tables, rows = [self.contract.arrow_schema.empty_table()], [_NOWHERE]
         while len(readable):
             table, doubtful = self._quick(lines.only(readable))
-            sure = pc.invert(doubtful) if doubtful is not None else pa.array(np.ones(len(readable), dtype=np.bool_))
+            if doubtful is None:
+                tables.append(table)
+                rows.append(readable)
+                break
+            sure = pc.invert(doubtful)
             kept = sure.to_numpy(zero_copy_only=False)
             tables.append(table.filter(sure))
             rows.append(readable[kept])
