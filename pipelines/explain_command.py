@@ -8,7 +8,7 @@ import pyarrow as pa
 from retrolabel.configs.load import Project
 from retrolabel.configs.model import CONSENT
 from retrolabel.pipelines.check_command import check_project
-from retrolabel.pipelines.planning import attribution_of, consent_rule
+from retrolabel.pipelines.planning import around_of, attribution_of, consent_rule, ranges_of
 from retrolabel.schemas.contract import Contract
 from retrolabel.transforms.kernels.arrange import HASH, duplicates_sql
 from retrolabel.transforms.kernels.attribution import ROW, attribution_sql
@@ -16,6 +16,8 @@ from retrolabel.transforms.kernels.consent import DECIDED, GRANTED, consent_sql
 from retrolabel.transforms.kernels.expressions import quoted
 from retrolabel.transforms.kernels.select import Selection
 from retrolabel.transforms.plan import PREDICTIONS
+
+_EXAMPLE_DAY = datetime.date(2026, 11, 20)
 
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.bool_(): "BOOLEAN", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float32(): "FLOAT",
               pa.float64(): "DOUBLE", pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ"}  # fmt: skip
@@ -41,14 +43,19 @@ def command(config: str) -> None:
 def explain(project: Project) -> list[str]:
     """The text of `retrolabel explain`, as SQL with comments."""
     config = project.config
-    lines = [f"-- {config.dataset}: from {len(project.sources)} kinds of log to {len(config.labels)} labels", "--"]
+    lines = [
+        f"-- {config.dataset}: from {len(project.sources)} kinds of log to {len(config.labels)} label{'s' * (len(config.labels) != 1)}",
+        "--",
+    ]
     lines += [f"-- {number}. {step}" for number, step in enumerate(_steps(project), 1)]
+    ranges, around = ranges_of(config, _EXAMPLE_DAY), around_of(config, _EXAMPLE_DAY)
     for name in project.sources:
         source, contract = project.source(name), project.logged[name]
         consent = config.consent.field if config.consent and name == PREDICTIONS else None
         lines += ["", f"-- Inside a block of {name}: what becomes of each parsed line (0 kept, 1 filtered, 2 out of range, 3 without consent, 4 near the range).",
-                  "-- The range here is 2026-11-20 in UTC; a build fills in its own.",
-                  _table("block", contract), _terminated(Selection(source.where, source.time, *_EXAMPLE_DAY, consent).sql)]  # fmt: skip
+                  f"-- The range here is what {_EXAMPLE_DAY} in {config.timezone} needs; a build fills in its own.",
+                  _table("block", contract),
+                  _terminated(Selection(source.where, source.time, *ranges[name], consent, around if name == PREDICTIONS else None).sql)]  # fmt: skip
     predictions = project.contracts[PREDICTIONS]
     lines += _consent(project)
     content = [field.name for field in predictions.fields]
@@ -87,13 +94,6 @@ def _consent(project: Project) -> list[str]:
             f"CREATE OR REPLACE TABLE prediction (__row BIGINT, __us BIGINT, {made});",
             f"CREATE OR REPLACE TABLE decision ({decided}, {DECIDED} BIGINT, {GRANTED} BOOLEAN);",
             *map(_terminated, (statements.prepare, statements.fates, statements.known))]  # fmt: skip
-
-
-def _micros(date: datetime.date) -> int:
-    return round(datetime.datetime.combine(date, datetime.time(), datetime.UTC).timestamp()) * 1_000_000
-
-
-_EXAMPLE_DAY = (_micros(datetime.date(2026, 11, 20)), _micros(datetime.date(2026, 11, 21)))
 
 
 def _steps(project: Project) -> list[str]:

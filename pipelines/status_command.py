@@ -64,7 +64,7 @@ def anomalies_of(manifest: DayManifest) -> list[str]:
     found = [] if manifest.accounting[PREDICTIONS].unique else ["no predictions"]
     for source, counts in sorted(manifest.accounting.items()):
         if counts.rejected:
-            found.append(f"{source}: {counts.rejected / counts.lines:.2%} rejected")
+            found.append(f"{source}: {counts.rejected:,} of {counts.lines:,} lines rejected")
         if counts.conflicting:
             found.append(f"{source}: {counts.conflicting:,} conflicting duplicates")
     damaged = sum(file.damaged is not None for file in manifest.inputs)

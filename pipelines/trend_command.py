@@ -44,7 +44,8 @@ def command(dataset: str, days: int, false_alarms: float, everything: bool, as_j
             click.echo(json.dumps(as_record(number, chosen)))
         return
     changed = [number for number in watched if number.changes]
-    click.echo(f"{record.dataset}@{record.version}: {len(chosen)} days, {chosen[0]} to {chosen[-1]}; "
+    span = f"{len(chosen):,} days, {chosen[0]} to {chosen[-1]}" if len(chosen) != 1 else chosen[0]
+    click.echo(f"{record.dataset}@{record.version}: {span}; "
                f"{len(changed):,} of {len(watched):,} numbers changed\n")  # fmt: skip
     for told in table(watched if everything else changed, chosen):
         click.echo(told)

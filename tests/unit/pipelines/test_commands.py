@@ -29,6 +29,16 @@ def test_explain_prints_sql_that_runs_as_it_is(shop):
         statements.execute(statement)
 
 
+def test_explain_shows_the_range_that_a_build_of_the_day_selects(shop):
+    (shop / "far.yaml").write_text("timezone: Asia/Tokyo\n" + (shop / "shoes.yaml").read_text())
+    text = run("explain", str(shop / "far.yaml"))
+    begin = 1795100400  # 2026-11-20T00:00 in Tokyo
+    for hours in (24, 48, 72):  # the day of predictions, then its clicks and purchases with their windows
+        assert f'< {begin}000000 OR epoch_us("' in text
+        assert f">= {begin + hours * 3600}000000 THEN 2" in text
+    assert "what 2026-11-20 in Asia/Tokyo needs" in text
+
+
 def test_check_says_that_a_config_is_valid(shop):
     assert "shoes.yaml is valid: dataset shoes, 3 sources" in run("check", str(shop / "shoes.yaml"), "--date", DATE)
     assert json.loads(run("check", str(shop / "shoes.yaml"), "--json")) == {

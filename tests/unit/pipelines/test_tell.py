@@ -22,12 +22,24 @@ def test_words_and_what_is_short_stay_whole(text):
     assert max(map(len, fitted(text, 24).split("\n"))) <= max(24, *(len(word) for word in text.split() or [""]))
 
 
+def printed(code: str, *, terminal: bool, **environment: str) -> bytes:
+    """What a program prints, on a terminal or into a pipe."""
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    with open(ours, "rb", buffering=0) as reader:
+        subprocess.run([sys.executable, "-c", code], stdout=theirs, stderr=theirs, env={**os.environ, **environment})
+        os.close(theirs)
+        return reader.read(4096)
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_only_a_terminal_is_fitted(terminal):
     code = "from retrolabel.pipelines.tell import tell; tell('word ' * 30)"
-    ours, theirs = pty.openpty() if terminal else os.pipe()
-    with open(ours, "rb", buffering=0) as reader:
-        subprocess.run([sys.executable, "-c", code], stdout=theirs, check=True, env={**os.environ, "COLUMNS": "40"})
-        os.close(theirs)
-        lines = reader.read(4096).splitlines()
-    assert (len(lines) > 3) == terminal
+    assert (len(printed(code, terminal=terminal, COLUMNS="40").splitlines()) > 3) == terminal
+
+
+@pytest.mark.parametrize(("terminal", "no_color"), [(True, ""), (True, "1"), (False, "")])
+def test_errors_are_red_on_terminals_unless_nobody_wants_colours(terminal, no_color):
+    code = "import sys; sys.argv = ['retrolabel', 'versions', 'nowhere']; from retrolabel.pipelines.cli import main; main()"
+    told = printed(code, terminal=terminal, NO_COLOR=no_color)
+    assert b"error:" in told
+    assert (b"\x1b[31m" in told) == (terminal and not no_color)
