@@ -48,7 +48,7 @@ def render(found: Freshness) -> Iterator[str]:
 
 def _source(found: SourceFreshness, period: str) -> Iterator[str]:
     if found.last_event is None or found.delay is None:
-        yield f"  {found.source}: no event"
+        yield f"  {found.source}: no event {period}, nor in the earlier days that it is compared with"
     else:
         written = f", last written {found.last_written:%Y-%m-%d %H:%M:%S}" if found.last_written else ""
         yield f"  {found.source}: {in_words(found.delay)} behind, last event {found.last_event:%Y-%m-%d %H:%M:%S}{written}"

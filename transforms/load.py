@@ -3,6 +3,7 @@
 A file of its own, because pyarrow's datasets import pandas, which no command needs that only looks.
 """
 
+import datetime
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,8 @@ def load(
     path: str,
     version: int | str | None = None,
     split: str | None = None,
-    date: str | None = None,
-    dates: Sequence[str] | None = None,
+    date: str | datetime.date | None = None,
+    dates: Sequence[str | datetime.date] | None = None,
     columns: Sequence[str] | None = None,
 ) -> Examples:
     """Opens a version of a dataset: the files that its manifests list, and no others.
@@ -68,7 +69,7 @@ def load(
         path: the dataset's folder, such as `datasets/shoes_ctr`, or with a version, `datasets/shoes_ctr@7`.
         version: its number; the newest by default. Pin it for what must be repeatable.
         split: one part of it, such as `train`; all by default.
-        date: one day of it, such as `2026-11-20`; all by default.
+        date: one day of it, such as `"2026-11-20"` or a `datetime.date`; all by default.
         dates: several days of it.
         columns: of formats other than Parquet, the columns to read; all by default.
 
@@ -82,7 +83,7 @@ def load(
     root, named = split_name(path)
     record = read_version(root, number_of(f"{root}@{version}", str(version)) if version is not None else named)
     wanted_days = dates if date is None else [date]
-    days = sorted(record.days if wanted_days is None else set(wanted_days))
+    days = sorted(record.days if wanted_days is None else set(map(str, wanted_days)))
     if missing := [day for day in days if day not in record.days]:
         raise InputError(f"{root}@{record.version} has no day {missing[0]}; it has {days_told(record)}")
     manifests = [read_day_manifest(root, record.days[day]) for day in days]

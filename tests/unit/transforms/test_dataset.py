@@ -1,5 +1,6 @@
 """Readers trust what a version lists, and nothing else."""
 
+import datetime
 import json
 
 import pyarrow as pa
@@ -54,6 +55,7 @@ def test_days_and_splits_are_chosen(tmp_path, file_format):
     root = str(tmp_path)
     assert keys(retrolabel.load(root)) == ["a", "b", "c"]
     assert keys(retrolabel.load(root, date="2026-11-21")) == ["b"]
+    assert keys(retrolabel.load(root, date=datetime.date(2026, 11, 21))) == ["b"]
     assert keys(retrolabel.load(root, dates=["2026-11-22", "2026-11-20"])) == ["a", "c"]
     assert keys(retrolabel.load(root, dates=["2026-11-22", "2026-11-20"], split="train")) == ["a", "c"]
 
