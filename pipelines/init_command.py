@@ -46,9 +46,10 @@ from retrolabel.transforms.kernels.infer import (
     refused,
 )
 from retrolabel.transforms.kernels.parse import LineReader
+from retrolabel.transforms.listing import files_matching
 from retrolabel.transforms.plan import Input
 from retrolabel.transforms.read import BLOCK_BYTES, blocks_of, compression_at, fingerprint_of, sample_of
-from retrolabel.transforms.storage import beam_filesystems, told
+from retrolabel.transforms.storage import is_local, told
 
 LINES = 2000
 """Sampled of each file."""
@@ -196,10 +197,9 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         InputError: there are no files, no format fits, or no line has a time.
     """
     try:
-        matches = beam_filesystems().match(list(patterns))
+        paths = sorted(set(itertools.chain.from_iterable(map(_filled_files, patterns))))
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"{name}: cannot list {', '.join(patterns)}: {told(error, patterns[0])}") from None
-    paths = sorted({file.path for match in matches for file in match.metadata_list if file.size_in_bytes})
     if not paths:
         raise InputError(f"{name}: no file matches {', '.join(patterns)}, or all are empty")
     chosen = sorted({paths[round(n * (len(paths) - 1) / max(FILES - 1, 1))] for n in range(FILES)})
@@ -252,6 +252,15 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
         strange=tuple(strange),
         other_times=tuple(guess.field.name for guess in times[1:]),
     )
+
+
+def _filled_files(pattern: str) -> list[str]:
+    """The files that a pattern matches, as a build finds them, but empty ones."""
+    return [
+        path
+        for path, file in files_matching(pattern).items()
+        if (os.stat(path).st_size if is_local(path) else file.size_in_bytes)
+    ]
 
 
 def _without_time(name: str, best: str, sampled: Sampled) -> str:

@@ -1,4 +1,4 @@
-"""`json_documents`: JSON objects one after another, with or without line ends between and in them, or in one array.
+"""`json_documents`: JSON objects one after another, with or without line ends between and in them, or in arrays.
 
 So write Logstash's file output with `codec => json` (https://www.elastic.co/guide/en/logstash/current/plugins-codecs-json.html), Fluent
 Bit's http output with `json_stream` or `json` (https://docs.fluentbit.io/manual/data-pipeline/outputs/http), and every tool that pretty-prints. Of an object that was torn, as by a crash, what follows is read from the next line on that begins with `{` where no
@@ -16,6 +16,7 @@ from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines
 
 _ARRAY = re.compile(rb"\s*\[")
+_OF_OBJECTS = re.compile(rb"\[\s*\{")
 _GLANCE = 2**16
 """Bytes of a line in which there are mostly several objects, if there are."""
 
@@ -29,6 +30,11 @@ def objects_of(data: bytes) -> Lines:
     """The same, wherever line ends stand."""
     octets = np.frombuffer(data, dtype=np.uint8)
     ((begins, ends),) = spans(octets, 0)
+    arrays = [begin for begin in begins[octets[begins] == ord("[")].tolist() if _OF_OBJECTS.match(data, begin)]
+    if arrays:
+        # Without their beginnings they end what was begun before, as the rest of a file does whose head has one.
+        octets = np.frombuffer(blanked(data, np.array(arrays), np.array(arrays) + 1), dtype=np.uint8)
+        ((begins, ends),) = spans(octets, 0)
     if len(ends) < len(begins):
         ends = np.append(ends, len(data))
     stray, stray_ends = strays(octets, begins, ends)
@@ -89,7 +95,7 @@ def sniff(sample: bytes) -> float:
 
 FORMAT = Format(
     "json_documents",
-    "JSON objects with anything or nothing between them, over several lines, or in an array.",
+    "JSON objects with anything or nothing between them, over several lines, or in arrays.",
     loads,
     sniff,
     unwrap,

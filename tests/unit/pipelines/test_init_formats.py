@@ -57,3 +57,19 @@ def test_init_recognises_a_format_and_what_it_writes_is_read(tmp_path, monkeypat
         assert [row["request_id"] for row in rows] == [f"req-{n:04d}" for n in range(60)]
         assert [row["score"] for row in rows] == [n / 8 for n in range(60)]
         assert [row["item"] for row in rows] == [n % 7 for n in range(60)]
+
+
+def test_init_samples_the_files_that_a_build_finds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("serving", "clicks")):
+        (tmp_path / "disk" / name).mkdir(parents=True)
+        (tmp_path / "disk" / name / "a[1].log").write_bytes(WRITERS["json"](list(records("json", seed))))
+        (tmp_path / "disk" / name / "empty.log").touch()
+    (tmp_path / "logs").symlink_to("disk")
+    for serving, clicks in (("logs/serving/**/*.log", "logs/clicks/**/*"), ("logs/serv*/a[1].log", "l*/clicks/*")):
+        given = ["--predictions", serving, "--outcomes", f"click={clicks}", "--force"]
+        result = CliRunner().invoke(command, given, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert "60 lines sampled of 1 files" in result.output
+        project = check_project("retrolabel.yaml")
+        assert all(len(list(list_inputs(project, source, [START.date()]))) for source in ("predictions", "click"))

@@ -242,6 +242,7 @@ def test_tagged_failures_are_accepted_where_the_config_says_so(tmp_path):
     [
         b'{"id":"a"}{"id":"b"}\n{"id":"{\\"c}"}', b'[{"id":"a"},{"id":"b"},\n{"id":"{\\"c}"}]', b'[\n {"id": "a"},\n {"id":\n"b"},\n {"id": "{\\"c}"}\n]\n',
         b'{\n  "id": "a",\n  "x": [{}]\n}\n{\n  "id": "b"\n}\n{"id":"{\\"c}"}\n',
+        b'[{"id":"a"},{"id":"b","x":[{}]}]\n[{"id":"{\\"c}"}]\n', b'{"id":"a"} [ {"id":"b"} ][\n{"id":"{\\"c}"}\n]',  # Fluent Bit: an array a flush
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("block", [7, 30, 10_000])
