@@ -357,5 +357,6 @@ def summary_of(built: Built) -> dict[str, Any]:
         "changes": built.published.changes if built.published.is_new else None, "path": built.root, "seconds": round(built.seconds, 3),
         "report": built.report,
         **{name: manifest[name] for name in chosen},
+        "holes": manifest.get("holes", {}),
         "copies": [{name: file[name] for name in ("source", "path", "copy_of")} for file in manifest["inputs"] if "copy_of" in file],
     }  # fmt: skip

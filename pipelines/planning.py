@@ -20,6 +20,7 @@ from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 
 from retrolabel.configs.load import Project, consent_log
 from retrolabel.configs.model import CONSENT, Auth, Config, ConsentLog, Outcome, Privacy, Secret
+from retrolabel.pipelines.holes import holes
 from retrolabel.schemas.contract import split_path
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.personal import KEYED, parse_generalization
@@ -85,6 +86,7 @@ def plan_build(
     dates = dates_of(project, date)
     listed = {name: tuple(inputs_of_day(project, name, date)) for name in dates}
     parted = {name: without_copies(files) for name, files in listed.items()}
+    missing = {name: found for name, files in listed.items() if (found := _holes(project, name, dates[name], files))}
     inputs = tuple(file for files, _ in parted.values() for file in files)
     declared = {name: round(moment.timestamp() * 1_000_000) for name, moment in complete_until.items()}
     for name in used:  # of a log store only what is needed is read: whether it goes on from there is asked
@@ -130,7 +132,8 @@ def plan_build(
             label.name for rule in attributions for label in rule.labels if pa.types.is_boolean(label.type)
         ),
         validation=_validation_rule(project),
-        manifest=_known_beforehand(project, date, software, attributions) | {"key_id": key and key.id},
+        manifest=_known_beforehand(project, date, software, attributions)
+        | {"key_id": key and key.id, "holes": missing},
         key=key,
         monitor=monitor_rule(project),
         consent=consent_rule(project.config),
@@ -502,6 +505,16 @@ def _match(project: Project, name: str, dates: Sequence[datetime.date]) -> dict[
         looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in shown)
         raise InputError(f"{name}: no file matches\n  {looked}")
     return found
+
+
+def _holes(project: Project, name: str, dates: Sequence[datetime.date], files: Iterable[Input]) -> list[str]:
+    """The patterns of hours and days that have no file, between others that have one; as the manifest has them."""
+    paths = [file.path for file in files]
+    missing: list[str] = []
+    for pattern in project.source(name).path:
+        series = {project.resolve_pattern(one): one for one in expand([pattern], dates)}
+        missing += [_name(project.resolve(series[one]), project.directory) for one in holes(list(series), paths)]
+    return missing
 
 
 def queries_of(project: Project, name: str, dates: Sequence[datetime.date]) -> list[Query]:

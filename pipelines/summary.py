@@ -161,6 +161,9 @@ def _source(name: str, manifest: DayManifest) -> Iterator[str]:
         if example.source == name:
             count = counts.reasons[example.reason]
             yield f"    rejected {count:,} {example.reason}, first {example.path} at byte {example.offset:,}: {example.detail}"
+    if missing := manifest.holes.get(name):
+        where = missing[0] if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
+        yield f"    warning: no file for {len(missing):,} of the hours or days between others, {where}: are events missing?"
     for file in files:
         if file.damaged:
             yield f"    damaged {file.path}: {file.damaged}; its {file.lines:,} readable lines were used"

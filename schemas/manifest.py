@@ -208,6 +208,8 @@ class DayManifest(AtRest):
     key_id: str | None = pydantic.Field(default=None, exclude_if=lambda key: key is None)
     """Which key made the pseudonyms, if there are any; it says nothing about the key."""
     inputs: list[InputFile]
+    holes: Mapping[str, list[str]] = pydantic.Field(default={}, exclude_if=lambda holes: not holes)
+    """Of each source the patterns of hours and days that had no file, between others that had one."""
     watermarks: Mapping[str, str | None]
     """Up to when each outcome's log is known; null if it has no line."""
     accounting: Mapping[str, SourceCounts]

@@ -188,3 +188,21 @@ def test_folders_may_be_links_and_be_called_like_patterns(tmp_path, shop):
     assert "predictions: 3 lines in 1 file" in told
     days = run("run", str(home / "shoes.yaml"), "--now", "2026-11-21T12:00:00Z", "--dry-run", "--json", code=0)
     assert [json.loads(line)["date"] for line in days.splitlines()] == ["2026-11-20"]
+
+
+def test_an_hour_without_a_file_between_others_is_told_for_its_clicks_would_be_negatives(shop):
+    config = CONFIG.replace("clicks/*.log*", "clicks/{date:%Y%m%d}-{hour}*.log")
+    (shop / "shoes.yaml").write_text(config)
+    for day, hour in ((20, 2), (20, 3), (20, 5), (21, 6)):
+        (shop / f"clicks/202611{day}-{hour:02d}.log").write_text(lines(hour + 0.5, day=day))
+    built = run("build", str(shop / "shoes.yaml"), "--date", str(DATE))
+    told = [line for line in built.splitlines() if "no file" in line]
+    assert told == [
+        "    warning: no file for 25 of the hours or days between others, clicks/20261120-04*.log to clicks/20261121-05*.log: are events missing?"
+    ]
+    again = json.loads(run("build", str(shop / "shoes.yaml"), "--date", str(DATE), "--json"))
+    assert again["holes"]["click"][:2] == ["clicks/20261120-04*.log", "clicks/20261120-06*.log"]
+    assert told[0] in run("show", str(shop / "datasets/shoes"))
+    for day, hour in [(20, hour) for hour in range(4, 24)] + [(21, hour) for hour in range(6)]:
+        (shop / f"clicks/202611{day}-{hour:02d}.log").touch()
+    assert "no file" not in run("build", str(shop / "shoes.yaml"), "--date", str(DATE))
