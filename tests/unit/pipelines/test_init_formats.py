@@ -70,6 +70,6 @@ def test_init_samples_the_files_that_a_build_finds(tmp_path, monkeypatch):
         given = ["--predictions", serving, "--outcomes", f"click={clicks}", "--force"]
         result = CliRunner().invoke(command, given, catch_exceptions=False)
         assert result.exit_code == 0, result.output
-        assert "60 lines sampled of 1 files" in result.output
+        assert "60 lines sampled of 1 file" in result.output
         project = check_project("retrolabel.yaml")
         assert all(len(list(list_inputs(project, source, [START.date()]))) for source in ("predictions", "click"))
