@@ -13,6 +13,7 @@ from retrolabel.schemas.contract import Field, Kind, TimeUnit
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.kernels.coerce import coerce_column, coerce_value
 from retrolabel.transforms.kernels.json_line import at_path, lift
+from retrolabel.transforms.kernels.pieces import goes_on
 from retrolabel.transforms.kernels.time_texts import as_iso
 
 Path = tuple[str, ...]
@@ -156,12 +157,18 @@ def find_wrapped(records: Sequence[Record]) -> Path | None:
     """The path at which most records that have it hold a JSON object in a string."""
     found: Counter[Path] = Counter()
     there: Counter[Path] = Counter()
+    begun = False
+    count = 0
     for record in records:
+        follows, begun = begun, goes_on(record)
+        if follows:
+            continue  # the next piece of a line that a container runtime cut
+        count += 1
         for path, value in _leaves(record, ()):
             if isinstance(value, str):
                 there[path] += 1
-                found[path] += "{" in value[:8] and _holds_object(record, path)
-    likely = [path for path, count in found.items() if count >= max(there[path], len(records) / 2) / 2]
+                found[path] += "{" in value[:8] and (begun or _holds_object(record, path))
+    likely = [path for path, times in found.items() if times >= max(there[path], count / 2) / 2]
     return max(likely, key=lambda path: found[path], default=None)
 
 

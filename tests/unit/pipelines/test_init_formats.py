@@ -73,3 +73,25 @@ def test_init_samples_the_files_that_a_build_finds(tmp_path, monkeypatch):
         assert "60 lines sampled of 1 file" in result.output
         project = check_project("retrolabel.yaml")
         assert all(len(list(list_inputs(project, source, [START.date()]))) for source in ("predictions", "click"))
+
+
+@pytest.mark.parametrize("name", ["docker", "cri"])
+def test_lines_all_of_which_a_container_runtime_cut_hold_json_too(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for seed, folder in enumerate(("serving", "clicks")):
+        lines = []
+        for record in records(name, seed):
+            text, time = json.dumps({**record, "features": "x" * 40_000}), record["time"]
+            pieces = [text[start : start + 16_384] for start in range(0, len(text), 16_384)]
+            for piece in pieces:
+                last = piece is pieces[-1]
+                docker = {"log": piece + "\n" * last, "stream": "stdout", "time": time}
+                cut = f"{time} stdout {'F' if last else 'P'} {piece}"
+                lines.append(json.dumps(docker) if name == "docker" else cut)
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0.log").write_text("\n".join(lines) + "\n")
+    given = ["--predictions", "serving/*", "--outcomes", "click=clicks/*", "--json"]
+    result = CliRunner().invoke(command, given, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["sources"]["click"]["key"] == ["request_id"]
