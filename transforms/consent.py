@@ -9,11 +9,21 @@ import pyarrow as pa
 
 from retrolabel.configs.model import CONSENT
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore
+from retrolabel.transforms.exchange import ExchangeRows, Partition, Run, ShardDo, runs, taken, together
 from retrolabel.transforms.kernels.arrange import arrange
-from retrolabel.transforms.kernels.consent import ConsentRule, consented, decisions_of
+from retrolabel.transforms.kernels.consent import (
+    ConsentRule,
+    Numbers,
+    consented,
+    count_decisions,
+    decided,
+    decisions_of,
+)
 from retrolabel.transforms.parse import TALLIES
 from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan
+
+HELD_BYTES = 256 * 2**20
+"""Rows of predictions that are looked at together: one person may have made more."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -46,24 +56,42 @@ class _KeepConsented:
     rule: ConsentRule
 
     def __call__(self, shard: tuple[int, Iterable[bytes]]) -> Iterator[object]:
-        streams = restore(shard[1])
-        predictions = streams.get(PREDICTIONS, self._none_of(PREDICTIONS))
-        decisions = streams.get(CONSENT, decisions_of(self._none_of(CONSENT), self.rule))
-        found = consented(predictions, decisions, self.rule)
-        kept = predictions.filter(pa.array(found.kept))
-        dropped = tally.SourceTally(PREDICTIONS, no_consent=predictions.num_rows - kept.num_rows, undecided=found.undecided,
-                                    refused=found.refused, withdrawn=found.withdrawn)  # fmt: skip
-        unique = found.attributed + found.unattributed + found.orphan
-        decided = tally.SourceTally(CONSENT, duplicate=found.duplicate, unique=unique, attributed=found.attributed,
-                                    unattributed=found.unattributed, orphan=found.orphan)  # fmt: skip
-        results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(one)) for one in (dropped, decided)]
-        if kept.num_rows:
-            results.append(Partition(PREDICTIONS, arrange(kept, self.plan.examples.key)))
-        if RIVALS in streams:
-            allowed = consented(streams[RIVALS], decisions, self.rule).kept
-            rivals = arrange(streams[RIVALS].filter(pa.array(allowed)), self.plan.examples.key)
-            results.append(beam.pvalue.TaggedOutput(RIVALS, Partition(RIVALS, rivals)))
-        return iter(results)
+        decisions = together(runs(shard[1], lambda stream: stream == CONSENT)).get(CONSENT)
+        if decisions is None:
+            decisions = decisions_of(self._none_of(CONSENT), self.rule)
+        coming = runs(shard[1], lambda stream: stream != CONSENT)
+        held, complete = taken(coming, HELD_BYTES)
+        results = self._results(decisions, held, complete, coming)
+        # More than should be held is read while what came of the rows before is on its way.
+        return iter(list(results)) if complete else results
+
+    def _results(self, decisions: pa.Table, held: list[Run], complete: bool, coming: Iterator[Run]) -> Iterator[object]:
+        once = decided(decisions, self.rule)
+        attributed: list[Numbers] = []
+        known: list[Numbers] = []
+        while True:
+            streams = together(held)
+            held.clear()
+            found = consented(streams.get(PREDICTIONS, self._none_of(PREDICTIONS)), once, self.rule)
+            dropped = tally.SourceTally(PREDICTIONS, no_consent=int((~found.kept).sum()), undecided=found.undecided,
+                                        refused=found.refused, withdrawn=found.withdrawn)  # fmt: skip
+            yield beam.pvalue.TaggedOutput(TALLIES, tally.encode(dropped))
+            attributed.append(found.attributed)
+            known.append(found.known)
+            if found.kept.any():
+                kept = streams[PREDICTIONS].filter(pa.array(found.kept))
+                yield Partition(PREDICTIONS, arrange(kept, self.plan.examples.key))
+            if RIVALS in streams:
+                allowed = consented(streams[RIVALS], once, self.rule).kept
+                rivals = arrange(streams[RIVALS].filter(pa.array(allowed)), self.plan.examples.key)
+                yield beam.pvalue.TaggedOutput(RIVALS, Partition(RIVALS, rivals))
+            if complete:
+                break
+            held, complete = taken(coming, HELD_BYTES)
+        told = tally.SourceTally(
+            CONSENT, **dataclasses.asdict(count_decisions(decisions.num_rows, once, attributed, known))
+        )
+        yield beam.pvalue.TaggedOutput(TALLIES, tally.encode(told))
 
     def _none_of(self, source: str) -> pa.Table:
         return self.plan.sources[source].reader.contract.published.arrow_schema.empty_table()

@@ -11,7 +11,7 @@ import os
 import tempfile
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -37,6 +37,10 @@ Sent = tuple[int, bytes]
 
 Place = tuple[str, str, int, int]
 """Where spilled rows stand: stream, path, offset and length of one Arrow IPC message."""
+
+
+Run = tuple[str, pa.Table]
+"""Rows as they were sent, with the name of their stream."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +213,7 @@ def restore(sent: Iterable[bytes]) -> Mapping[str, pa.Table]:
     return together(runs(sent))
 
 
-def together(runs: Iterable[tuple[str, pa.Table]]) -> Mapping[str, pa.Table]:
+def together(runs: Iterable[Run]) -> Mapping[str, pa.Table]:
     """One table of each stream."""
     streams: dict[str, list[pa.Table]] = defaultdict(list)
     for stream, rows in runs:
@@ -217,16 +221,19 @@ def together(runs: Iterable[tuple[str, pa.Table]]) -> Mapping[str, pa.Table]:
     return {stream: pa.concat_tables(tables).combine_chunks() for stream, tables in streams.items()}
 
 
-def runs(sent: Iterable[bytes]) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of one shard as they were sent, each with its stream; nothing is held that was given."""
+def runs(sent: Iterable[bytes], wanted: Callable[[str], bool] = bool) -> Iterator[Run]:
+    """The rows of one shard, of the wanted streams, as they were sent; nothing is held that was given."""
     with contextlib.ExitStack() as closing:
         opened: dict[str, tuple[pa.OSFile, pa.Schema]] = {}
         for message in sent:
             if message[:1] == b"=":
                 stream, rows = msgspec.msgpack.decode(memoryview(message)[1:])
-                yield stream, from_ipc(rows)
+                if wanted(stream):
+                    yield stream, from_ipc(rows)
                 continue
             for stream, path, at, length in msgspec.msgpack.decode(memoryview(message)[1:]):
+                if not wanted(stream):
+                    continue
                 if path not in opened:
                     segment = closing.enter_context(pa.OSFile(path, "rb"))
                     opened[path] = segment, pa.ipc.read_schema(segment)
@@ -234,6 +241,17 @@ def runs(sent: Iterable[bytes]) -> Iterator[tuple[str, pa.Table]]:
                 segment.seek(at)
                 batch = pa.ipc.read_record_batch(segment.read_buffer(length), schema)
                 yield stream, pa.Table.from_batches([batch])
+
+
+def taken(coming: Iterator[Run], size: int) -> tuple[list[Run], bool]:
+    """Runs until they exceed a size in bytes, and whether those are all that come."""
+    held: list[Run] = []
+    for stream, rows in coming:
+        held.append((stream, rows))
+        size -= rows.nbytes
+        if size < 0:
+            return held, False
+    return held, True
 
 
 def to_ipc(table: pa.Table) -> bytes:

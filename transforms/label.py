@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, ShardDo, restore, runs, together
+from retrolabel.transforms.exchange import ExchangeRows, Partition, Run, ShardDo, restore, runs, taken, together
 from retrolabel.transforms.kernels import attribution_on_disk
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
@@ -286,13 +286,9 @@ class _AttributeShard:
 
     def __call__(self, shard: tuple[int, Iterable[bytes]]) -> Iterator[object]:
         coming = runs(shard[1])
-        held: list[tuple[str, pa.Table]] = []
-        size = 0
-        for stream, rows in coming:
-            held.append((stream, rows))
-            size += rows.nbytes
-            if size > HELD_BYTES:
-                return self._on_disk(itertools.chain(held, coming))
+        held, complete = taken(coming, HELD_BYTES)
+        if not complete:
+            return self._on_disk(itertools.chain(_given_up(held), coming))
         return iter(self._in_memory(together(held)))
 
     @property
@@ -324,7 +320,7 @@ class _AttributeShard:
         results.extend(beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted)) for counted in tallies)
         return results
 
-    def _on_disk(self, rows: Iterable[tuple[str, pa.Table]]) -> Iterator[object]:
+    def _on_disk(self, rows: Iterable[Run]) -> Iterator[object]:
         """Computes everything, on the pool; what it returns reads the labels from disk while they are sent."""
         spill = self.plan.spill or tempfile.gettempdir()
         with contextlib.ExitStack() as closing, using(spill, "write"):
@@ -359,6 +355,12 @@ class _AttributeShard:
                 for window, table in enumerate(attributed.tables):
                     for keyed in stored_labels(engine, table, rule, own):
                         yield _partial(rule, window, keyed, own)
+
+
+def _given_up(held: list[Run]) -> Iterator[Run]:
+    """The runs, each forgotten when it is taken."""
+    while held:
+        yield held.pop()
 
 
 def _partial(rule: AttributionRule, window: int, labels: pa.Table, own: tuple[str, ...]) -> Partition:

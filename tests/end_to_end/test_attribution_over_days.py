@@ -17,7 +17,7 @@ from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner
 from retrolabel.schemas.errors import InputError
 from retrolabel.schemas.manifest import broken_identities
-from retrolabel.transforms import label
+from retrolabel.transforms import consent, label
 from retrolabel.transforms.dataset import read_day_manifest, read_version
 
 ZONE_DAYS = {"UTC": datetime.date(2026, 11, 20), "Europe/Berlin": datetime.date(2026, 10, 24)}
@@ -126,10 +126,14 @@ def test_the_labels_of_two_days_are_those_of_all_days_at_once(tmp_path, seed, zo
 def test_a_key_that_is_too_hot_for_memory_gives_the_same_bytes_from_disk(tmp_path, monkeypatch):
     first = ZONE_DAYS["UTC"]
     served, sales = random_shop(1, datetime.datetime(*first.timetuple()[:3], tzinfo=datetime.UTC))
+    decisions = [
+        {"at": one["at"] - HOUR, "user": one["user"], "given": number % 9 > 0} for number, one in enumerate(served)
+    ]
     files = {}
     for name, held, in_process in (("memory", 2**20, True), ("disk", 0, True), ("engine", 0, False)):
         monkeypatch.setattr(label, "HELD_BYTES", held)
-        config = write_shop(tmp_path / name, "UTC", served, [*sales, *sales[:20]])
+        monkeypatch.setattr(consent, "HELD_BYTES", held)
+        config = write_shop(tmp_path / name, "UTC", served, [*sales, *sales[:20]], decisions)
         build(config, first, in_process=in_process)
         files[name] = {
             str(path.relative_to(tmp_path / name)): path.read_bytes()

@@ -1,6 +1,7 @@
 """The SQL of consent: what people had decided when a prediction was made, and whether they withdrew before its windows closed."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +39,12 @@ class ConsentRule:
     """Microseconds from a prediction to the close of its last window."""
 
 
+Numbers = npt.NDArray[np.int64]
+
+
 @dataclasses.dataclass(frozen=True)
 class Consented:
-    """`predictions = kept + undecided + refused + withdrawn`, `decisions = duplicate + attributed + unattributed + orphan`."""
+    """`predictions = kept + undecided + refused + withdrawn`."""
 
     kept: npt.NDArray[np.bool_]
     undecided: int
@@ -48,10 +52,20 @@ class Consented:
     """Predictions whose person's last decision was not consent."""
     withdrawn: int
     """Predictions with consent that was withdrawn before their last window closed."""
+    attributed: Numbers
+    """The numbers of the decisions that say of a prediction that it may be used, or that it may not."""
+    known: Numbers
+    """The numbers of the decisions of people with predictions."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionCounts:
+    """`decisions = duplicate + unique`, `unique = attributed + unattributed + orphan`."""
+
     duplicate: int
     """Decisions that are there more than once: of equal person, moment and state."""
+    unique: int
     attributed: int
-    """Decisions that say of a prediction that it may be used, or that it may not."""
     unattributed: int
     """Decisions of people with predictions, where another one counted for each."""
     orphan: int
@@ -67,7 +81,7 @@ class ConsentSql:
     fates: str
     """Of each prediction, by its number, what becomes of it, and the numbers of the decisions that say so."""
     known: str
-    """How many different decisions there are, and how many are of people with predictions."""
+    """The numbers of the decisions of people with predictions."""
 
 
 def decisions_of(table: pa.Table, rule: ConsentRule) -> pa.Table:
@@ -95,8 +109,7 @@ def consent_sql(rule: ConsentRule) -> ConsentSql:
         f"ASOF LEFT JOIN decided d ON {last} AND p.__us >= d.{DECIDED}\n"
         f"ASOF LEFT JOIN (SELECT * FROM decided WHERE NOT granted) r ON {next_} AND p.__us < r.{DECIDED}\n"
         f"ORDER BY p.__row",
-        f"SELECT (SELECT coalesce(sum(states), 0) FROM decided)::BIGINT AS decisions,\n"
-        f"       (SELECT coalesce(sum(states), 0) FROM decided d SEMI JOIN prediction p ON {last})::BIGINT AS known",
+        f"SELECT number FROM decided d SEMI JOIN prediction p ON {last}",
     )
 
 
@@ -105,12 +118,33 @@ def _equal(rule: ConsentRule, prediction: str, decision: str) -> str:
     return " AND ".join(f"{prediction}.{quoted(theirs)} = {decision}.{quoted(mine)}" for theirs, mine in pairs)
 
 
-def consented(predictions: pa.Table, decisions: pa.Table, rule: ConsentRule) -> Consented:
+def decided(decisions: pa.Table, rule: ConsentRule) -> pa.Table:
+    """One row of each person and moment.
+
+    Args:
+        decisions: as `decisions_of` makes them, in any order, deliveries of one decision among them.
+        rule: how they are matched.
+
+    Returns:
+        Their keys, `DECIDED`, `granted`, `states` (how many different decisions it stands for) and `number`.
+    """
+    engine = connection()
+    engine.register("decision", decisions)
+    try:
+        engine.execute(consent_sql(rule).prepare)
+        found: pa.Table = engine.sql("FROM decided ORDER BY number").to_arrow_table()
+        return found
+    finally:
+        engine.unregister("decision")
+        engine.execute("DROP TABLE IF EXISTS decided")
+
+
+def consented(predictions: pa.Table, once: pa.Table, rule: ConsentRule) -> Consented:
     """Finds the predictions that may be used.
 
     Args:
-        predictions: with their keys and time; not yet unique.
-        decisions: as `decisions_of` makes them, in any order, deliveries of one decision among them.
+        predictions: with their keys and time; not yet unique, and not necessarily all.
+        once: what `decided` made of all decisions of their people.
         rule: how they are matched.
     """
     statements = consent_sql(rule)
@@ -121,20 +155,32 @@ def consented(predictions: pa.Table, decisions: pa.Table, rule: ConsentRule) -> 
     }
     engine = connection()
     engine.register("prediction", pa.table(narrow))
-    engine.register("decision", decisions)
+    engine.register("decided", once)
     try:
-        engine.execute(statements.prepare)
         found = engine.sql(statements.fates).to_arrow_table()
-        ((total, known),) = engine.execute(statements.known).fetchall()
+        known = engine.sql(statements.known).to_arrow_table().column("number").to_numpy()
     finally:
         engine.unregister("prediction")
-        engine.unregister("decision")
-        engine.execute("DROP TABLE IF EXISTS decided")
+        engine.unregister("decided")
     fates = found.column("fate").to_numpy()
     counts = np.bincount(fates, minlength=4).tolist()
     ended = found.filter(pa.array(fates == WITHDRAWN)).column("next")
-    attributed = pc.count_distinct(pa.chunked_array([*found.column("last").chunks, *ended.chunks], pa.int64())).as_py()
+    attributed = pc.unique(pa.chunked_array([*found.column("last").chunks, *ended.chunks], pa.int64())).drop_null()
     return Consented(
-        fates == KEPT, counts[UNDECIDED], counts[REFUSED], counts[WITHDRAWN],
-        decisions.num_rows - total, attributed, known - attributed, total - known,
+        fates == KEPT, counts[UNDECIDED], counts[REFUSED], counts[WITHDRAWN], attributed.to_numpy(), known
     )  # fmt: skip
+
+
+def count_decisions(
+    decisions: int, once: pa.Table, attributed: Iterable[Numbers], known: Iterable[Numbers]
+) -> DecisionCounts:
+    """What became of so many decisions, by the numbers of those that were found for one part of the predictions or another."""
+    states = once.column("states").to_numpy()
+    unique = int(states.sum())
+    of_people = int(states[_any_of(known) - 1].sum())
+    counted = len(_any_of(attributed))
+    return DecisionCounts(decisions - unique, unique, counted, of_people - counted, unique - of_people)
+
+
+def _any_of(numbers: Iterable[Numbers]) -> Numbers:
+    return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *numbers]))

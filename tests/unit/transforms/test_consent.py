@@ -6,7 +6,16 @@ import random
 import pyarrow as pa
 import pytest
 
-from retrolabel.transforms.kernels.consent import ALWAYS, DECIDED, GRANTED, ConsentRule, consented, decisions_of
+from retrolabel.transforms.kernels.consent import (
+    ALWAYS,
+    DECIDED,
+    GRANTED,
+    ConsentRule,
+    consented,
+    count_decisions,
+    decided,
+    decisions_of,
+)
 
 TIME = pa.timestamp("us", tz="UTC")
 HOUR = 3_600_000_000
@@ -27,12 +36,12 @@ def log(*rows: tuple[str | None, int, str | None]) -> pa.Table:
     )
 
 
-def kept(made: pa.Table, decided: pa.Table, rule: ConsentRule = RULE) -> list[bool]:
-    return consented(made, decisions_of(decided, rule), rule).kept.tolist()
+def kept(made: pa.Table, log: pa.Table, rule: ConsentRule = RULE) -> list[bool]:
+    return consented(made, decided(decisions_of(log, rule), rule), rule).kept.tolist()
 
 
 @pytest.mark.parametrize(
-    ("decided", "kept_at_noon"),
+    ("decisions", "kept_at_noon"),
     [
         ((), False),
         ((("ann", -900 * 24 * HOUR, "yes"),), True),
@@ -51,8 +60,8 @@ def kept(made: pa.Table, decided: pa.Table, rule: ConsentRule = RULE) -> list[bo
     ids=["undecided", "years ago", "at that moment", "a moment later", "refused at that moment", "given again", "withdrawn in the window",
          "withdrawn as it closes", "interrupted", "contradiction", "deliveries", "null is no consent", "another's"],
 )  # fmt: skip
-def test_consent_holds_from_the_prediction_to_the_close_of_its_window(decided, kept_at_noon):
-    assert kept(predictions(("ann", 12 * HOUR)), log(*decided)) == [kept_at_noon]
+def test_consent_holds_from_the_prediction_to_the_close_of_its_window(decisions, kept_at_noon):
+    assert kept(predictions(("ann", 12 * HOUR)), log(*decisions)) == [kept_at_noon]
 
 
 def test_people_without_a_decision_may_be_kept_but_not_against_a_later_refusal():
@@ -67,7 +76,8 @@ def test_snapshots_without_a_time_hold_for_every_event():
     found = decisions_of(snapshot, rule)
     assert found.column(DECIDED).to_pylist() == [ALWAYS] * 4
     assert found.column(GRANTED).to_pylist() == [True, False, True, False]
-    assert consented(predictions(("ann", -5), ("bob", 0), ("cyd", 7), ("dan", 0)), found, rule).kept.tolist() == [
+    once = decided(found, rule)
+    assert consented(predictions(("ann", -5), ("bob", 0), ("cyd", 7), ("dan", 0)), once, rule).kept.tolist() == [
         True,
         False,
         False,
@@ -80,14 +90,14 @@ def test_several_fields_and_kinds_of_key():
     made = pa.table(
         {"store": pa.array([1, 1, 2], pa.int64()), "person": ["7", "8", "7"], "made": pa.array([9, 9, 9], TIME)}
     )
-    decided = pa.table(
+    changes = pa.table(
         {"shop": pa.array([1, 2], pa.int32()), "user": ["7", "8"], "at": pa.array([1, 1], TIME), "ok": [True, True]}
     )
-    assert kept(made, decided, rule) == [True, False, False]
+    assert kept(made, changes, rule) == [True, False, False]
 
 
-def slowly(made: list, decided: list, keep_undecided: bool) -> tuple[list[str], dict[str, int]]:
-    different = {(user, at, state == "yes") for user, at, state in decided}
+def slowly(made: list, log_of: list, keep_undecided: bool) -> tuple[list[str], dict[str, int]]:
+    different = {(user, at, state == "yes") for user, at, state in log_of}
     fates, used = [], set()
     for person, moment in made:
         mine = sorted((at, ok) for user, at, ok in different if user == person and person is not None)
@@ -108,7 +118,7 @@ def slowly(made: list, decided: list, keep_undecided: bool) -> tuple[list[str], 
     people = {person for person, _ in made if person is not None}
     known = sum(user in people for user, _, _ in different)
     counts = {
-        "duplicate": len(decided) - len(different),
+        "duplicate": len(log_of) - len(different),
         "attributed": len(used),
         "unattributed": known - len(used),
         "orphan": len(different) - known,
@@ -122,16 +132,21 @@ def test_fates_and_counts_are_those_of_a_plain_look_through_the_decisions(seed, 
     chance = random.Random(seed)
     people = [*map(str, range(20)), None]
     made = [(chance.choice(people), chance.randrange(72) * HOUR // 2) for _ in range(400)]
-    decided = [
+    log_of = [
         (chance.choice([*people, "x", "y"]), chance.randrange(-40, 140) * HOUR // 2, chance.choice(["yes", "no", None]))
         for _ in range(200)
     ]
-    decided += chance.choices(decided, k=50)
+    log_of += chance.choices(log_of, k=50)
     rule = ConsentRule(("user",), ("person",), "at", "state", ("yes",), keep_undecided, "made", RULE.window)
-    found = consented(predictions(*made), decisions_of(log(*decided), rule), rule)
-    fates, counts = slowly(made, decided, keep_undecided)
-    assert found.kept.tolist() == [fate == "kept" for fate in fates]
+    decisions = decisions_of(log(*log_of), rule)
+    once = decided(decisions, rule)
+    # Predictions may come in parts, of which each knows all decisions.
+    found = [consented(predictions(*made[start : start + 150]), once, rule) for start in range(0, len(made), 150)]
+    fates, counts = slowly(made, log_of, keep_undecided)
+    assert [kept for part in found for kept in part.kept.tolist()] == [fate == "kept" for fate in fates]
     for name in ("undecided", "refused", "withdrawn"):
-        assert getattr(found, name) == fates.count(name)
-    assert {name: getattr(found, name) for name in counts} == counts
+        assert sum(getattr(part, name) for part in found) == fates.count(name)
+    told = count_decisions(len(log_of), once, [part.attributed for part in found], [part.known for part in found])
+    assert {name: getattr(told, name) for name in counts} == counts
+    assert told.unique == told.attributed + told.unattributed + told.orphan
     assert min(fates.count(name) for name in ("refused", "withdrawn", "kept")) > 0
