@@ -23,6 +23,7 @@ from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, create_runner
+from apache_beam.runners.worker import sdk_worker
 
 from retrolabel.pipelines import dataflow
 from retrolabel.schemas.errors import ConfigError
@@ -119,9 +120,11 @@ def keep_freed_memory() -> None:
 def in_process_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
     """The in-process runner, with options reaching its workers, and with the race disarmed that drops buffered elements.
 
-    `TimeBasedBufferingClosableOutputStream` clears what was written while it was flushing; a time limit of 0 avoids it.
+    `TimeBasedBufferingClosableOutputStream` clears what was written while it was flushing; a time limit of 0 avoids it. The names of
+    metrics, which are kept for the whole life of a process and asked for by other runners alone, begin anew: some 180 kB a build.
     """
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
+    sdk_worker.SHORT_ID_CACHE = sdk_worker.ShortIdCache()
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     provision = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded))
     return fn_runner.FnApiRunner(provision_info=provision)

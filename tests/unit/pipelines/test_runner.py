@@ -4,9 +4,11 @@ import platform
 import subprocess
 import sys
 
+import apache_beam as beam
 import pytest
+from apache_beam.runners.worker import sdk_worker
 
-from retrolabel.pipelines.runner import keep_freed_memory
+from retrolabel.pipelines.runner import choose_runner, keep_freed_memory
 
 REUSED = """
 import resource
@@ -36,3 +38,15 @@ def test_a_c_library_without_such_parameters_is_left_alone(monkeypatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
 
     keep_freed_memory()
+
+
+def test_pipelines_in_a_row_leave_no_names_of_metrics_behind() -> None:
+    kept = []
+    for number in range(3):
+        chosen = choose_runner([])
+        with beam.Pipeline(runner=chosen.runner, options=chosen.options) as pipeline:
+            _ = pipeline | f"numbers of {number}" >> beam.Create([1, 2])
+        kept.append(len(sdk_worker.SHORT_ID_CACHE._short_id_to_info))
+
+    assert kept[0] > 0
+    assert kept == kept[:1] * 3
