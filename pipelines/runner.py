@@ -121,7 +121,8 @@ def in_process_runner(options: PipelineOptions) -> fn_runner.FnApiRunner:
     """The in-process runner, with options reaching its workers, and with the race disarmed that drops buffered elements.
 
     `TimeBasedBufferingClosableOutputStream` clears what was written while it was flushing; a time limit of 0 avoids it. The names of
-    metrics, which are kept for the whole life of a process and asked for by other runners alone, begin anew: some 180 kB a build.
+    metrics, which are kept for the whole life of a process, begin anew: with each other pipeline there would be more of them, and
+    in process nobody asks for them.
     """
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
     sdk_worker.SHORT_ID_CACHE = sdk_worker.ShortIdCache()
