@@ -199,7 +199,8 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     try:
         paths = sorted(set(itertools.chain.from_iterable(map(_filled_files, patterns))))
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"{name}: cannot list {', '.join(patterns)}: {told(error, patterns[0])}") from None
+        where = getattr(error, "filename", None) or ", ".join(patterns)
+        raise InputError(f"{name}: cannot list {where}: {told(error, patterns[0])}") from None
     if not paths:
         raise InputError(f"{name}: no file matches {', '.join(patterns)}, or all are empty")
     chosen = sorted({paths[round(n * (len(paths) - 1) / max(FILES - 1, 1))] for n in range(FILES)})

@@ -500,6 +500,10 @@ def _match(project: Project, name: str, dates: Sequence[datetime.date]) -> dict[
     except (OSError, ValueError, ImportError) as error:
         where = getattr(error, "filename", None) or ", ".join(map(project.resolve, patterns))
         raise InputError(f"{name}: cannot list {where}: {told(error, project.resolve(pattern))}") from None
+    own = os.path.join(project.root, "")
+    if mine := next((path for path in sorted(found) if path.startswith(own)), None):
+        raise InputError(f"{name}: 'path' matches files of the dataset itself, such as {mine}: they would be read as logs. "
+                         "Narrow 'path', or put the dataset elsewhere with 'output: {path: …}'")  # fmt: skip
     if not found:
         shown = [project.resolve(pattern) for pattern in patterns[:5]]
         looked = "\n  ".join(f"{pattern} (the folder {_nearest(pattern)!r} exists)" for pattern in shown)

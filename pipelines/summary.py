@@ -118,11 +118,11 @@ def balance(label: Mapping[str, Any], rows: int) -> str:
     values = label.get("values")
     if not rows:
         return "-"
+    if label.get("missing") == rows or values == {"null": rows}:
+        return "all unknown"
     if values is not None and set(values) <= {"true", "false", "null"}:
         told = f"{values.get('true', 0):,} true ({values.get('true', 0) / rows:.2%})"
         return told + (f", {values['null']:,} unknown" if values.get("null") else "")
-    if label["missing"] == rows:
-        return "all unknown"
     if label["mean"] is None:
         return f"{len(values) - ('null' in values)} different values" if values else "many different values"
     unknown = f", {label['missing']:,} unknown" if label.get("missing") else ""
@@ -157,6 +157,8 @@ def _source(name: str, manifest: DayManifest) -> Iterator[str]:
     size = sum(file.bytes for file in files)
     yield f"  {name}: {counts.lines:,} lines in {len(files):,} {'file' if len(files) == 1 else 'files'}, {size_of(size)}"
     yield from (f"    {told}" for told in _flow(name, counts))
+    if counts.orphan and counts.orphan == counts.unique and manifest.accounting[_PREDICTIONS].unique:
+        yield f"    warning: none of these events has the key of a prediction: is 'key' of {name} right?"
     for example in manifest.rejected_examples:
         if example.source == name:
             count = counts.reasons[example.reason]

@@ -32,7 +32,8 @@ def command(dataset: str, as_json: bool) -> None:
       retrolabel verify datasets/shoes_ctr --json
 
     \b
-    Exit codes: 0 every file is what was published; 4 there is no such dataset or version; 6 some are not.
+    Exit codes: 0 every file is what was published; 4 there is no such dataset
+    or version; 6 some are not.
     """
     root, version = split_name(dataset)
     if version is not None or not version_numbers(root):

@@ -123,6 +123,14 @@ def test_a_build_whose_windows_are_all_open_says_until_when_they_are(tmp_path):
     assert "--outcomes-complete-until" in told
 
 
+def test_outcomes_none_of_which_finds_a_prediction_are_warned_of(tmp_path):
+    served = [("2026-11-20T12:00:00Z", "a"), ("2026-11-20T12:00:00Z", "b")]
+    config = shop(tmp_path, served, [("2026-11-20T13:00:00Z", "A"), LATER])
+    assert "warning: none of these events has the key of a prediction" in run("build", config, "--date", "2026-11-20")
+    shop(tmp_path, served, [("2026-11-20T13:00:00Z", "a"), LATER])
+    assert "warning: none" not in run("build", config, "--date", "2026-11-20")
+
+
 def test_a_build_of_a_day_without_predictions_says_so(tmp_path):
     config = shop(tmp_path, [("2026-11-20T12:00:00Z", "a")], [LATER], "Europe/Berlin")
     assert "no prediction of 1 lines lies in this day of Europe/Berlin" in run("build", config, "--date", "2026-11-25")

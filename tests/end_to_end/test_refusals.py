@@ -54,6 +54,17 @@ def test_a_build_that_is_told_to_stop_says_so_and_leaves_nothing(shop, number, c
     assert not [path for path in (shop / "datasets").rglob("*") if path.is_file()]
 
 
+def test_a_path_that_matches_the_dataset_itself_is_refused_before_its_files_are_read_as_logs(shop):
+    text = CONFIG.replace("path: logs/serving/*.log*", "path: '**/*.*o*'").replace(
+        "max_rejected: 0.2", "max_rejected: 1"
+    )
+    (shop / "shoes.yaml").write_text(text.replace("output: {path: datasets}", "output: {path: logs/datasets}"))
+    run("build", str(shop / "shoes.yaml"), "--date", DATE)
+    told = run("build", str(shop / "shoes.yaml"), "--date", DATE, code=4)
+    assert "predictions: 'path' matches files of the dataset itself, such as " in told
+    assert "/logs/datasets/shoes/" in told
+
+
 def test_too_many_rejected_lines(shop):
     (shop / "shoes.yaml").write_text(CONFIG.replace("max_rejected: 0.2", "max_rejected: 0.001"))
     text = refuse(shop, 3)

@@ -257,6 +257,13 @@ def test_what_init_cannot_guess_is_told_with_what_it_saw(tmp_path, monkeypatch, 
     assert told in str(result.exception)
 
 
+def test_a_link_to_nowhere_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.log").symlink_to(tmp_path / "gone.log")
+    result = CliRunner().invoke(command, ["--predictions", "*.log", "--outcomes", "click=*.log"])
+    assert str(result.exception) == "predictions: cannot list a.log: No such file or directory"
+
+
 def test_numbers_that_are_sometimes_texts_are_numbers(tmp_path):
     served = [{"ts": iso(START + datetime.timedelta(minutes=n)), "request_id": f"r{n}", "price": price, "count": count}
               for n, (price, count) in enumerate([(9.5, 1), ("20.25", "2"), ("N/A", 3), (None, 4), (7, "")] * 10)]  # fmt: skip
