@@ -68,11 +68,15 @@ def blocks_of(name: str, data: bytes) -> Iterator[Block]:
         return
     begin = layout.head(data) if layout.head else 0
     head, reader = data[:begin], contract_of(name).opened(data[:begin])
+    size = BLOCK_BYTES
     while begin < len(data):
-        text = data[begin : begin + BLOCK_BYTES]
-        end = len(text) if begin + BLOCK_BYTES >= len(data) else reader.cut(text)
+        text = data[begin : begin + size]
+        end = len(text) if begin + size >= len(data) else reader.cut(text)
+        if not end:  # a record that is longer
+            size += BLOCK_BYTES
+            continue
         yield Block("s", "f", begin, text[:end], head=head)
-        begin += end
+        begin, size = begin + end, BLOCK_BYTES
 
 
 def main() -> None:

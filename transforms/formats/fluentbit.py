@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, share_of_lines, stretch
-from retrolabel.transforms.kernels.columns import has_shape, next_place, places, strings
+from retrolabel.transforms.kernels.columns import has_shape, next_of, next_place, places, strings
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines, gathered
 
@@ -38,18 +38,20 @@ def record(line: bytes) -> JsonObject:
 def unwrap(lines: Lines) -> Unwrapped:
     """Finds the ends of tag and time, and takes the records out."""
     octets, starts, ends, last = lines.octets, lines.starts, lines.ends, max(len(lines.octets) - 1, 0)
-    bracket = np.minimum(next_place(places(octets, "["), starts), last)
-    space = next_place(places(octets, " "), starts)
+    space = np.minimum(next_of(octets, " [{", starts), last)
+    bracket = np.minimum(space + 1, last)
     usual = has_shape(octets, bracket + 1, _TIME)
     comma = bracket + len(_TIME) - 1
     if not usual.all():
         comma = np.where(usual, comma, np.minimum(next_place(places(octets, ","), bracket), ends))
     begins = np.minimum(comma + 2, last)
     sure = (
-        (space == bracket - 1) & (space > starts) & (octets[space - 1] == ord(":")) & (octets[begins - 1] == ord(" "))
+        (octets[space] == ord(" ")) & (octets[bracket] == ord("[")) & (space > starts) & (octets[space - 1] == ord(":"))
     )
-    sure &= (octets[ends - 1] == ord("]")) & (begins < ends - 1) & (next_place(places(octets, "{"), starts) == begins)
+    sure &= (octets[begins - 1] == ord(" ")) & (octets[begins] == ord("{"))
+    sure &= (octets[ends - 1] == ord("]")) & (begins < ends - 1)
     if not usual[sure].all():
+        sure &= next_place(places(octets, "{"), starts) == begins
         rare = np.flatnonzero(sure & ~usual)
         times = strings(octets, bracket[rare] + 1, comma[rare])
         sure[rare] = pc.match_substring_regex(times, r"^\d+(\.\d+)?$").to_numpy(zero_copy_only=False)
