@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.configs.model import Attribution
-from retrolabel.schemas.errors import ConfigError, StorageError
-from retrolabel.transforms.kernels.engine import connection
+from retrolabel.schemas.errors import ConfigError
+from retrolabel.transforms.kernels.engine import connection, in_the_room_there_is
 from retrolabel.transforms.kernels.expressions import NOT_FINITE, aggregate, quoted, with_plain_types
 
 ROW = "__prediction_row"
@@ -209,10 +209,8 @@ def failures_of(rule: AttributionRule) -> Iterator[None]:
     """Tells what the engine says of the labels' values, or of the room that it has, as a mistake with what to do about it."""
     names = ", ".join(label.name for label in rule.labels)
     try:
-        yield
-    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        why = str(error).partition("\n")[0]
-        raise StorageError(f"labels {names}: no room to match outcomes with predictions: {why}") from None
+        with in_the_room_there_is():
+            yield
     except (duckdb.Error, pa.ArrowInvalid) as error:
         why = (
             f"{type(error).__name__}; guard it, for example with TRY_CAST"

@@ -15,6 +15,7 @@ from retrolabel.transforms.kernels.attribution import (
     failures_of,
     finite,
 )
+from retrolabel.transforms.kernels.engine import in_the_room_there_is
 from retrolabel.transforms.kernels.expressions import quoted, with_plain_types
 
 LABELLED = 1_000_000
@@ -46,10 +47,15 @@ class AttributedOnDisk:
 
 
 def append(engine: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
-    """Adds rows to a table, which is created if it is not there."""
+    """Adds rows to a table, which is created if it is not there.
+
+    Raises:
+        StorageError: memory or disk are full.
+    """
     engine.register("run", rows)
-    engine.execute(f"CREATE TEMP TABLE IF NOT EXISTS {quoted(table)} AS FROM run LIMIT 0")
-    engine.execute(f"INSERT INTO {quoted(table)} BY NAME FROM run")
+    with in_the_room_there_is():
+        engine.execute(f"CREATE TEMP TABLE IF NOT EXISTS {quoted(table)} AS FROM run LIMIT 0")
+        engine.execute(f"INSERT INTO {quoted(table)} BY NAME FROM run")
     engine.unregister("run")
 
 

@@ -1,8 +1,12 @@
 """The embedded SQL engine: one locked-down DuckDB connection per thread, and one for each computation that needs a disk."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 import duckdb
+
+from retrolabel.schemas.errors import StorageError
 
 _local = threading.local()
 
@@ -40,3 +44,13 @@ def on_disk(folder: str) -> duckdb.DuckDBPyConnection:
     # Where files are denied from the beginning, the folder is too.
     opened.execute(f"{_SETTINGS}; SET enable_external_access = false; SET lock_configuration = true")
     return opened
+
+
+@contextlib.contextmanager
+def in_the_room_there_is() -> Iterator[None]:
+    """Tells of a full memory or disk as what it is."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.TransactionException) as error:
+        why = str(error).partition("\n")[0]
+        raise StorageError(f"no room to match outcomes with predictions: {why}; free some memory or disk") from None
