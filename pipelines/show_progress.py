@@ -18,7 +18,7 @@ _READING_SHARE = 0.6
 """How much of a build's time reading and parsing takes; the rest is spent on shards (measured: ARCHITECTURE.md)."""
 
 _WIDE = 110
-"""Columns of a terminal on which a bar and the rate stand beside what is asked for most: how far, and how long still."""
+"""Columns of a terminal on which a bar, the rate and the time passed stand beside what is asked for most: how far, and how long still."""
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ def _live(day: datetime.date) -> Iterator[None]:
     console = Console(stderr=True)
     is_wide = console.width >= _WIDE
     columns = (TextColumn("{task.description}"), *([BarColumn()] if is_wide else []), TextColumn("{task.percentage:>3.0f}%"),
-               TextColumn("{task.fields[told]}"), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())  # fmt: skip
+               TextColumn("{task.fields[told]}"), *([TimeElapsedColumn()] if is_wide else []), TextColumn("left:"), TimeRemainingColumn())  # fmt: skip
     started = time.monotonic()
     with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task(f"{day} starting", total=1.0, told="")
