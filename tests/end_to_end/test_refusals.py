@@ -180,7 +180,7 @@ def test_the_text_of_rejected_lines_may_be_left_out(shop):
 
 def test_loading_what_is_not_there_says_what_is(shop):
     run("build", str(shop / "shoes.yaml"), "--date", DATE)
-    with pytest.raises(retrolabel.schemas.errors.InputError, match="no version 9; there are 1 to 1"):
+    with pytest.raises(retrolabel.schemas.errors.InputError, match="no version 9; there is 1 alone"):
         retrolabel.load(str(shop / "datasets/shoes"), version=9)
     with pytest.raises(retrolabel.schemas.errors.InputError, match="it has eval, test, train"):
         retrolabel.load(str(shop / "datasets/shoes"), split="validation")
