@@ -55,8 +55,8 @@ def find_decay(series: Sequence[Series], rate: float, z: float) -> tuple[list[Fi
     """Finds the slices that have become worse on some day and have stayed so.
 
     Each day but the first may be the one: days before it and days from it on are averaged by the inverse of their variances, to which the
-    variance between days is added (DerSimonian and Laird 1986), and the hypothesis "not worse by more than what matters" is tested, by
-    Student's t where days vary by more than their own errors. The smallest p-value of a slice is multiplied by the number of days that were tried (Bonferroni); over all slices and measures the rate of
+    variance between days is added (DerSimonian and Laird 1986): that of the series, or that which is usual among slices, if it is greater.
+    The hypothesis "not worse by more than what matters" is tested, by Student's t as far as the variance is that of the series alone. The smallest p-value of a slice is multiplied by the number of days that were tried (Bonferroni); over all slices and measures the rate of
     false discoveries is held, however they depend on each other, by Benjamini and Yekutieli (2001).
 
     Args:
@@ -68,7 +68,10 @@ def find_decay(series: Sequence[Series], rate: float, z: float) -> tuple[list[Fi
         What was found, the greatest change first, and how many series were tested. Where all rows have become worse, only slices that have
         surely become so by more are told beside them.
     """
-    tested = [found for one in series if (found := _steepest(one, z)) is not None]
+    series = [one for one in series if len(one.days) > 1]
+    spreads = [_spreads(*_arrays(one)) for one in series]
+    usual = _usual(series, spreads)
+    tested = [_steepest(one, of, usual.get(_alike(one)), z) for one, of in zip(series, spreads, strict=True)]
     kept = _few_false(tested, rate)
     whole = {one.measure: one for one in kept if one.of == ("", None)}
     told = [
@@ -91,28 +94,68 @@ def _size(finding: Finding) -> float:
     return _worse(finding.measure, finding.reference.value, finding.found.value)
 
 
-def _steepest(series: Series, z: float) -> Finding | None:
-    """The day since when a series is worse with the greatest certainty; None of fewer than two days."""
+def _steepest(series: Series, spreads: Sequence[tuple[float, float]], usual: np.ndarray | None, z: float) -> Finding:
+    """The day since when a series of two days or more is worse with the greatest certainty."""
     count = len(series.days)
-    if count < 2:
-        return None
-    values = np.array([estimate.value for estimate in series.estimates])
-    variances = np.maximum(np.array([estimate.deviation for estimate in series.estimates]) ** 2, 1e-12)
+    values, variances = _arrays(series)
     best: tuple[float, int, Estimate, Estimate] | None = None
     for start in range(1, count):
-        sides = [_pooled(values[side], variances[side]) for side in (slice(start), slice(start, None))]
-        between = _between(sides, count)
-        (before, before_variance), (after, after_variance) = (
-            _weighted(values[side], variances[side] + between) for side in (slice(start), slice(start, None))
-        )
-        deviation = math.sqrt(before_variance + after_variance)
-        score = (_worse(series.measure, before, after) - series.smallest) / deviation
-        p = upper_tail(as_normal(score, count - 2) if between else score)
+        common = 0.0 if usual is None else float(usual[start - 1])
+        between = max(common, _between(*spreads[start - 1], count - 2, count))
+        before, before_variance, after, after_variance = _both(values, variances + between, start)
+        variance = before_variance + after_variance
+        score = (_worse(series.measure, before, after) - series.smallest) / math.sqrt(variance)
+        if between > common:
+            score = as_normal(score, (count - 2) / _share(values, variances + common, start, variance) ** 2)
+        p = upper_tail(score)
         if best is None or p < best[0]:
             best = p, start, around(before, math.sqrt(before_variance), z), around(after, math.sqrt(after_variance), z)
     assert best is not None
     p, start, reference, found = best
     return Finding(series.of, series.measure, reference, found, series.days[start], min(p * (count - 1), 1.0))
+
+
+def _alike(series: Series) -> tuple[str, tuple[str, ...], bool]:
+    """By what series are comparable; all rows are unlike any slice."""
+    return series.measure, tuple(series.days), series.of == ("", None)
+
+
+def _usual(
+    series: Sequence[Series], spreads: Sequence[list[tuple[float, float]]]
+) -> dict[tuple[str, tuple[str, ...], bool], np.ndarray]:
+    """Of comparable series the variance between days, by the first day of the later ones.
+
+    It is the median: a few days of one slice tell little of how much days vary, many slices together do, and those that fell do not move it.
+    """
+    found: dict[tuple[str, tuple[str, ...], bool], list[list[tuple[float, float]]]] = {}
+    for one, of in zip(series, spreads, strict=True):
+        found.setdefault(_alike(one), []).append(of)
+    usual = {}
+    for alike, alike_spreads in found.items():
+        days = len(alike[1])
+        if days < 4 or len(alike_spreads) < 2:
+            continue
+        freedom = days - 2
+        typical = freedom * (1 - 2 / (9 * freedom)) ** 3  # the median of chi-square (Wilson and Hilferty 1931)
+        usual[alike] = np.median([[_between(*spread, typical, days) for spread in of] for of in alike_spreads], axis=0)  # fmt: skip
+    return usual
+
+
+def _arrays(series: Series) -> tuple[np.ndarray, np.ndarray]:
+    """Values and variances, day by day."""
+    values = np.array([estimate.value for estimate in series.estimates])
+    return values, np.maximum(np.array([estimate.deviation for estimate in series.estimates]) ** 2, 1e-12)
+
+
+def _both(values: np.ndarray, variances: np.ndarray, start: int) -> tuple[float, float, float, float]:
+    """Mean and its variance, of the days before `start` and of those from it on."""
+    return *_weighted(values[:start], variances[:start]), *_weighted(values[start:], variances[start:])
+
+
+def _share(values: np.ndarray, variances: np.ndarray, start: int, variance: float) -> float:
+    """Which share of a variance is not in the known `variances` of days, and so rests on as many days as there are (Satterthwaite 1946)."""
+    _, before, _, after = _both(values, variances, start)
+    return max(1 - (before + after) / variance, 1e-6)
 
 
 def _weighted(values: np.ndarray, variances: np.ndarray) -> tuple[float, float]:
@@ -127,12 +170,20 @@ def _pooled(values: np.ndarray, variances: np.ndarray) -> tuple[float, float]:
     return float((weights * (values - mean) ** 2).sum()), float(weights.sum() - (weights**2).sum() / weights.sum())
 
 
-def _between(sides: Sequence[tuple[float, float]], days: int) -> float:
+def _spreads(values: np.ndarray, variances: np.ndarray) -> list[tuple[float, float]]:
+    """Of each day but the first: as `_pooled`, of the days before it and of those from it on together."""
+    found = []
+    for start in range(1, len(values)):
+        sides = (_pooled(values[:start], variances[:start]), _pooled(values[start:], variances[start:]))
+        found.append((sides[0][0] + sides[1][0], sides[0][1] + sides[1][1]))
+    return found
+
+
+def _between(spread: float, scale: float, expected: float, days: int) -> float:
     """The variance between days, beyond that of sampling; 0 of three days or fewer, which do not tell."""
-    scale = sum(side[1] for side in sides)
     if days < 4 or scale <= 0:
         return 0.0
-    return max(0.0, (sum(side[0] for side in sides) - (days - 2)) / scale)
+    return max(0.0, (spread - expected) / scale)
 
 
 def find_weak(

@@ -27,7 +27,7 @@ def upper_tail(score: float) -> float:
     return 0.5 * math.erfc(score / math.sqrt(2))
 
 
-def as_normal(score: float, freedom: int) -> float:
+def as_normal(score: float, freedom: float) -> float:
     """The standard normal score as unlikely as one of Student's t (Wallace 1959; below one in a million it errs by an eighth at most)."""
     size = math.sqrt(freedom * math.log1p(score * score / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
     return math.copysign(size, score)
