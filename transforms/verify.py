@@ -101,8 +101,14 @@ def is_cut(root: str, path: str) -> bool:
         manifest = read_day_manifest(root, path)
     except IntegrityError:
         return True
-    folder = path.rpartition("/")[0]
-    sizes = {f"{folder}/{name}": size for name, (size, _) in storage.list_files(storage.join(root, folder)).items()}
+    folders = {
+        "/".join(part.path.split("/")[:2]) for part in manifest.files
+    }  # after an erasure also that of the build before
+    sizes = {
+        f"{folder}/{name}": size
+        for folder in folders
+        for name, (size, _) in storage.list_files(storage.join(root, folder)).items()
+    }
     return any(sizes.get(part.path) != part.bytes for part in manifest.files)
 
 

@@ -1,8 +1,10 @@
 """When nothing may be published: the exit code and the text say why, and nothing is."""
 
+import functools
 import gzip
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -49,7 +51,9 @@ def test_a_build_that_is_told_to_stop_says_so_and_leaves_nothing(shop, number, c
     )
     (shop / "shoes.yaml").write_text(CONFIG.replace("format: json", "format: stops:FORMAT"))
     command = [sys.executable, "-m", "retrolabel", "build", str(shop / "shoes.yaml"), "--date", DATE]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # What is started in the background of a script ignores SIGINT, and so would what it starts.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=heard)
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
     assert not [path for path in (shop / "datasets").rglob("*") if path.is_file()]
 

@@ -63,8 +63,8 @@ def test_every_step_computes_on_the_threads_of_the_pool(source_files, root):
     for name in source_files:
         if name.startswith("transforms/") and name.endswith(".py"):
             module = name.removesuffix(".py").replace("/", ".")
-            for step in re.findall(r"ParallelDo\((_\w+)\(", (root / name).read_text()):
+            for step in re.findall(r"(?:ParallelDo|ShardDo)\((_\w+)\(", (root / name).read_text()):
                 function = getattr(importlib.import_module(f"retrolabel.{module}"), step).__call__
                 assert not inspect.isgeneratorfunction(function), f"{module}.{step} computes on the bundle's own thread"
                 found.add(step)
-    assert {"_ParseBlock", "_LabelShard", "_WritePart"} <= found
+    assert {"_ParseBlock", "_LabelShard", "_AttributeShard", "_WritePart"} <= found
