@@ -90,7 +90,7 @@ def forget(request: Request, receipt: Receipt) -> Forgotten:
         for number in version_numbers(root):
             _replace(root, number, erased)
         for number in version_numbers(root):
-            _renew_views(root, number, receipt.id)
+            _renew_views(root, number, receipt.id, made=number == version)
         removed = _remove(root, before)
         unsearchable, mentions = survey(request)
         days = tuple(day for day in _erased_by(root, receipt.id) if day.examples or day.erasure.rejected_lines)
@@ -227,9 +227,10 @@ def _replace(root: str, number: int, erased: Callable[[str, str], str]) -> None:
         storage.write_once(storage.join(root, record_path(number)), text.encode(), modified=written[1])
 
 
-def _renew_views(root: str, number: int, receipt: str) -> None:
-    """Writes the report and the card of a version again, if it has a report and shows a day of which something was erased."""
-    if report_path(number).removeprefix(f"{REPORTS}/") not in storage.list_files(storage.join(root, REPORTS)):
+def _renew_views(root: str, number: int, receipt: str, *, made: bool) -> None:
+    """Writes the report and the card of a version, if it was made by this erasure, or has a report and shows a day of which something was erased."""
+    reports = storage.list_files(storage.join(root, REPORTS))
+    if not made and report_path(number).removeprefix(f"{REPORTS}/") not in reports:
         storage.delete(storage.join(root, card_path(number)))  # the card of a build that was killed before its report
         return
     manifests = [read_day_manifest(root, path) for path in read_version(root, number).days.values()]

@@ -333,6 +333,15 @@ def test_one_after_the_other_is_forgotten(shop):
     assert_whole(root)
 
 
+def test_every_version_keeps_its_report_and_card_those_of_erasures_too(shop):
+    root = shop.parent / "datasets/shop"
+    for person in (ADA, BOB):
+        run("forget", shop, "--subject", f"user={person}")
+        for number in version_numbers(str(root)):
+            assert (root / f"croissant-{number:08d}.json").exists(), number
+            assert (root / f"_reports/{number:08d}.html").exists(), number
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
