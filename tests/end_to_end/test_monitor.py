@@ -290,3 +290,27 @@ def test_personal_data_is_no_slice(tmp_path):
     config.write_text(config.read_text() + "  groups: [gender]\n")
     with pytest.raises(ConfigError, match="'gender' is personal data"):
         check_project(str(config))
+
+
+@pytest.mark.slow
+def test_of_a_model_that_stays_as_it_is_hardly_anything_is_told(tmp_path):
+    """Twenty worlds of ten days in which nothing changes: one day in twenty at most tells of a fall, and one of a weak slice."""
+    monitor = (
+        "score: score\nlabel: clicked\nmodel: model\ngroups: [device]\nslices: [category, device, model]\nmin_rows: 30"
+    )
+    looked, told = 0, []
+    for seed in range(20):
+        days = [serve(2000 + seed, day, rows=400) for day in range(10)]
+        root = build(write(tmp_path / str(seed), days, monitor), days)
+        for day in days[1:]:
+            found = read_monitored(root, date=str(day.date))
+            looked += 1
+            unfair = [name for name, one in found.groups["device"]["differences"].items() if one["difference"].low > 0]
+            if found.decay or found.weak or unfair:
+                told.append((seed, str(day.date), list(found.decay), list(found.weak), unfair))
+    assert looked == 180
+    assert len([one for one in told if one[2]]) <= 9
+    assert len([one for one in told if one[3]]) <= 9
+    assert len([one for one in told if one[4]]) <= 36, (
+        "each difference between groups has an interval of 95% of its own"
+    )
