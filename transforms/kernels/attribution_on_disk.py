@@ -128,13 +128,13 @@ def _store_labels(
     _view(engine, "prediction", f"FROM {quoted(PREDICTIONS)}")
     engine.execute(window.match)
     engine.execute(window.keep)
-    engine.execute(f"CREATE OR REPLACE TEMP TABLE pair AS FROM matched ORDER BY {ROW}")
-    engine.execute("DROP TABLE matched")
+    engine.execute("ALTER TABLE matched RENAME TO pair")
     ((matched,),) = engine.execute("SELECT count(*) FROM pair").fetchall()
     for rows in _ranges(predictions, matched, LABELLED):
         _view(engine, "matched", f"FROM pair WHERE {rows}")
         _store(engine, window, table, own, rows)
     engine.execute("DROP VIEW matched")
+    engine.execute("DROP TABLE pair")
 
 
 def _store(engine: duckdb.DuckDBPyConnection, window: WindowSql, table: str, own: Sequence[str], rows: str) -> None:
