@@ -147,7 +147,8 @@ def command(
 ) -> None:  # fmt: skip
     """Look at samples of real logs, and write a config and contracts that build at once.
 
-    It asks nothing, and says what it guessed and how sure it is. No value of the logs is written anywhere.
+    It asks nothing, and says what it guessed and how sure it is. No value of the logs is written anywhere, but names of fields are,
+    also where a log makes them of values.
 
     \b
     Examples:
