@@ -158,16 +158,30 @@ def _client() -> Any:
 
 
 def _line(entry: Any) -> bytes:
-    from google.protobuf.json_format import MessageToDict
+    from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
     try:
         found = MessageToDict(entry)
-    except TypeError:  # a protoPayload of a type that is not known here
-        payload = entry.proto_payload
-        told = {"@type": payload.type_url, "value": payload.value}
-        entry.ClearField("proto_payload")
-        found = MessageToDict(entry) | {"protoPayload": told}
+    except (TypeError, SerializeToJsonError):
+        for value in entry.json_payload.fields.values():
+            _spell(value)
+        payload = {}
+        if entry.WhichOneof("payload") == "proto_payload":  # of a type that is not known here
+            payload["protoPayload"] = {"@type": entry.proto_payload.type_url, "value": entry.proto_payload.value}
+            entry.ClearField("proto_payload")
+        found = MessageToDict(entry) | payload
     return msgspec.json.encode(found) + b"\n"
+
+
+def _spell(value: Any) -> None:
+    """Writes numbers that JSON has no numbers for as texts, as the JSON of Protocol Buffers does elsewhere."""
+    if value.HasField("number_value") and not math.isfinite(value.number_value):
+        value.string_value = _SPELLED.get(value.number_value, "NaN")
+    for below in (*value.struct_value.fields.values(), *value.list_value.values):
+        _spell(below)
+
+
+_SPELLED = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 API = Api("gcp_logging", answers, slices, lines, reaches)

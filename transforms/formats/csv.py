@@ -114,6 +114,10 @@ def unwrap(columns: tuple[str, ...], delimiter: str, lines: Lines) -> Unwrapped:
     quoted = np.zeros(len(lines), dtype=bool)
     if len(quotes) and _in_order(delimiter, lines, quotes):
         delimiters = delimiters[np.searchsorted(quotes, delimiters) % 2 == 0]
+        closing = quotes[1::2]
+        rows = np.searchsorted(starts, closing, side="right") - 1
+        after = octets[np.minimum(closing + 1, len(octets) - 1)]
+        quoted[rows[(closing + 1 < ends[rows]) & ~np.isin(after, list(f'{delimiter}"'.encode()))]] = True
     elif len(quotes):
         quoted[np.searchsorted(starts, quotes, side="right") - 1] = True
     first = np.searchsorted(delimiters, starts)
