@@ -106,7 +106,7 @@ def _plain(found: Any) -> Any:
     """An object as JSON has it: text for binary values, `time` and `tag` inside."""
     if isinstance(found, list) and len(found) in (2, 3) and isinstance(found[-1], dict):
         *tag, time, inner = found
-        around = {"time": time[0] if isinstance(time, list) else time} | ({"tag": tag[0]} if tag else {})
+        around = {"time": time[0] if time and isinstance(time, list) else time} | ({"tag": tag[0]} if tag else {})
         return _text(inner | around)
     return _text(found)
 
