@@ -111,7 +111,7 @@ def _avro_type(found: pa.DataType) -> Any:
 
 def _read_avro(data: bytes) -> Iterable[Any]:
     reader = fastavro.reader(io.BytesIO(data))
-    if not is_bounded(json.loads(reader.metadata["avro.schema"])):
+    if not is_bounded(json.loads(reader.metadata["avro.schema"]), least=1):
         raise ValueError("a schema that no build writes")
     return reader
 

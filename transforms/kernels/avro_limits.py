@@ -25,16 +25,18 @@ _DEFLATE_RATIO = 1032
 """The most that DEFLATE (RFC 1951) makes of a byte."""
 
 
-def is_bounded(schema: Any) -> bool:
+def is_bounded(schema: Any, least: int = 0) -> bool:
     """Whether data of a schema is no deeper than the schema, and takes at least a byte an item: no type holds itself, no item is empty.
 
     Args:
         schema: as parsed JSON; names are looked up where they were defined before, as Avro has it.
+        least: the bytes that a record must take, so that a file does not hold any number of them.
     """
     try:
-        return _size(schema, {}, 0) is not None
+        size = _size(schema, {}, 0)
     except (LookupError, TypeError, AttributeError, RecursionError):
         return False
+    return size is not None and size >= least
 
 
 def _size(schema: Any, named: dict[str, int | None], depth: int) -> int | None:
