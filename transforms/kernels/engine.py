@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 
@@ -10,22 +11,19 @@ from retrolabel.schemas.errors import StorageError
 
 _local = threading.local()
 
+_LOCKED: dict[str, Any] = {
+    "threads": 1,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
 _SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
 
 
 def connection() -> duckdb.DuckDBPyConnection:
     """This thread's connection: one thread of its own, no access to files, network or extensions, settings locked."""
     if not hasattr(_local, "connection"):
-        opened = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": 1,
-                "enable_external_access": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "python_enable_replacements": False,
-            },
-        )
+        opened = duckdb.connect(":memory:", config={**_LOCKED, "enable_external_access": False})
         opened.execute(f"{_SETTINGS}; SET lock_configuration = true")
         _local.connection = opened
     found: duckdb.DuckDBPyConnection = _local.connection
@@ -38,9 +36,7 @@ MEMORY = "256MB"
 
 def on_disk(folder: str) -> duckdb.DuckDBPyConnection:
     """A connection of its own, for the caller to close: what exceeds `MEMORY` waits in a folder; else it is locked down like the others."""
-    opened = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": MEMORY, "temp_directory": folder,
-                                                "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-                                                "python_enable_replacements": False})  # fmt: skip
+    opened = duckdb.connect(":memory:", config={**_LOCKED, "memory_limit": MEMORY, "temp_directory": folder})
     # Where files are denied from the beginning, the folder is too.
     opened.execute(f"{_SETTINGS}; SET enable_external_access = false; SET lock_configuration = true")
     return opened
