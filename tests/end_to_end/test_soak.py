@@ -200,9 +200,11 @@ def soak(folder: pathlib.Path, days: int, rows: int) -> list[Measured]:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="memory is measured as Linux tells it")
 def test_a_few_days_leave_nothing_open_and_nothing_behind(tmp_path):
-    days = soak(tmp_path / "shop", 4, 60)
+    days = soak(tmp_path / "shop", 7, 60)
     assert {day.temporary for day in days} == {0}
-    assert days[-1].open_files <= days[1].open_files + 1
+    # Arrow's threads close a file a moment after its rows were read, so of each three days the quietest counts.
+    early, late = (min(day.open_files for day in some) for some in (days[1:4], days[4:]))
+    assert late <= early, [day.open_files for day in days]
 
 
 @pytest.mark.slow
@@ -210,7 +212,7 @@ def test_fifty_days_in_bounded_disk_and_memory(tmp_path):
     rows = 3000
     days = soak(tmp_path / "shop", 50, rows)
     early, late = days[5:15], days[40:]
-    for name in ("peak", "files", "bytes", "versions", "open_files", "threads"):
+    for name in ("peak", "files", "bytes", "versions", "threads"):
         first, last = (max(getattr(day, name) for day in some) for some in (early, late))
         print(f"\n{name}: at most {first:,} on days 6 to 15, {last:,} on days 41 to 50", end="")
     print()
@@ -218,6 +220,6 @@ def test_fifty_days_in_bounded_disk_and_memory(tmp_path):
     assert max(day.files for day in late) <= max(day.files for day in early) * 1.1
     assert max(day.bytes for day in late) <= max(day.bytes for day in early) * 1.3  # prices are wider since
     assert max(day.versions for day in days) <= VERSIONS_KEPT + 3  # and what was the newest a day ago
-    assert max(day.open_files for day in late) <= max(day.open_files for day in early) + 2
+    assert min(day.open_files for day in late) <= min(day.open_files for day in early)
     assert max(day.threads for day in late) <= max(day.threads for day in early) + 1
     assert {day.temporary for day in days} == {0}
