@@ -41,6 +41,7 @@ from retrolabel.transforms.kernels.infer import (
     contract_text,
     find_wrapped,
     infer_fields,
+    is_without_order,
     path_text,
     rank_times,
     refused,
@@ -269,6 +270,12 @@ def _without_time(name: str, best: str, sampled: Sampled) -> str:
     """What to say where no field is a time."""
     called = [guess.field.name for guess in sampled.guesses if EPOCH_NAME.search(guess.field.name)]
     shown = ", ".join(guess.field.name for guess in sampled.guesses[:12]) or "none"
+    undecided = [guess.field.name for guess in sampled.guesses if is_without_order(sampled.values(guess.field.name))]
+    if undecided:
+        return (
+            f"{name}: {undecided[0]!r} is a date in numbers, and no sampled day is beyond the 12th: nothing tells the month from the day. Take a sample "
+            f"of later days, or let it be logged as ISO 8601, such as 2026-11-20T10:00:00Z (docs/formats.md)"
+        )
     if called:
         hint = f"{', '.join(map(repr, called[:5]))} may be meant as one, but cannot be read: let it be logged so"
     elif best == "json":
@@ -522,7 +529,11 @@ def _tell(source: SourceGuess) -> None:
     width = max(len(guess.field.name) for guess in source.sampled.guesses)
     for guess in source.sampled.guesses:
         kind = f"array of {guess.field.kind}" if guess.field.repeated else guess.field.kind
-        unit = f" ({guess.field.time_unit})" if guess.field.time_unit else ""
+        unit = (
+            f" ({guess.field.time_unit or guess.field.date_order})"
+            if guess.field.time_unit or guess.field.date_order
+            else ""
+        )
         may = (
             "may be null" if guess.field.nullable and guess.field.name not in (source.time, *source.key) else "required"
         )

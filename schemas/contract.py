@@ -18,6 +18,9 @@ Kind = Literal["string", "boolean", "int", "long", "float", "double", "timestamp
 TimeUnit = Literal["s", "ms", "us", "ns"]
 """The unit of an epoch timestamp; without one it is judged by magnitude (see `kernels/coerce.py`)."""
 
+DateOrder = Literal["mdy", "dmy"]
+"""Which of the numbers before the year is the month, in times such as 11/20/2026 10:00."""
+
 ARROW_TYPES: Mapping[Kind, pa.DataType] = {
     "string": pa.string(),
     "boolean": pa.bool_(),
@@ -29,7 +32,9 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
 }
 
 _TIMESTAMPS = ("timestamp-millis", "timestamp-micros", "timestamp-nanos")
-_ATTRIBUTES = {"name", "type", "path", "missing", "time_unit", "doc", "default", "pii", "generalize", "aliases"}
+_ATTRIBUTES = {
+    "name", "type", "path", "missing", "time_unit", "date_order", "doc", "default", "pii", "generalize", "aliases",
+}  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
 
@@ -49,6 +54,8 @@ class Field:
     missing: tuple[str | int | float | bool, ...] = ()
     """JSON values that mean "not measured"; they become null."""
     time_unit: TimeUnit | None = None
+    date_order: DateOrder | None = None
+    """Without one, times whose month stands in numbers beside the day are rejected."""
     symbols: tuple[str, ...] = ()
     """The values that an Avro enum allows; empty for other types."""
     doc: str = ""
@@ -179,13 +186,18 @@ def _parse_field(entry: Any, position: int) -> Field:
     unit = entry.get("time_unit")
     if unit is not None and (unit not in get_args(TimeUnit) or kind != "timestamp"):
         raise ConfigError(f"field {name!r}: 'time_unit' is one of {list(get_args(TimeUnit))}, and for timestamps only")
+    order = entry.get("date_order")
+    if order is not None and (order not in get_args(DateOrder) or kind != "timestamp"):
+        raise ConfigError(
+            f"field {name!r}: 'date_order' is one of {list(get_args(DateOrder))}, and for timestamps only"
+        )
     missing = entry.get("missing", [])
     if not isinstance(missing, list) or not all(isinstance(value, str | int | float | bool) for value in missing):
         raise ConfigError(f"field {name!r}: 'missing' is a list of strings, numbers or booleans; got {missing!r}")
     if missing and not nullable:
         raise ConfigError(f'field {name!r}: a field with \'missing\' values must be nullable: "type": ["null", …]')
     path = split_path(entry["path"]) if "path" in entry else (name,)
-    return Field(name, kind, path, nullable, repeated, tuple(missing), unit, symbols, str(entry.get("doc", "")),
+    return Field(name, kind, path, nullable, repeated, tuple(missing), unit, order, symbols, str(entry.get("doc", "")),
                  *parse_treatment(name, entry, kind, repeated))  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 import google_crc32c
@@ -27,7 +27,7 @@ from retrolabel.configs.model import parse_duration
 from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.cli import commands
 from retrolabel.pipelines.collect_forward import ForwardError, Handshake, Messages, read_message
-from retrolabel.schemas.contract import Field, contract_of, split_path
+from retrolabel.schemas.contract import DateOrder, Field, contract_of, split_path
 from retrolabel.schemas.errors import ConfigError, IntegrityError, RetrolabelError, printable
 from retrolabel.schemas.manifest import DayManifest, VersionRecord
 from retrolabel.schemas.metadata_files import schema_from, statistics_from
@@ -208,7 +208,7 @@ def expression_seeds() -> list[bytes]:
 
 # Small grammars
 
-TIMES = [Field("t", "timestamp", ("t",), True, time_unit=unit) for unit in (None, "s", "ms", "us", "ns")]
+TIMES = [*(Field("t", "timestamp", ("t",), True, time_unit=unit) for unit in (None, "s", "ms", "us", "ns")), *(Field("t", "timestamp", ("t",), True, date_order=order) for order in get_args(DateOrder))]  # fmt: skip
 NUMBERS = [Field("n", kind, ("n",), True, missing=missing) for kind in ("int", "long", "float", "double", "boolean", "string") for missing in ((), (-1, "N/A"))]  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -234,9 +234,9 @@ def check_value(data: bytes) -> None:
 def value_seeds() -> list[bytes]:
     texts = [
         "2026-11-20T10:00:00Z", "2026-11-20 10:00:00.123456789+01:00", "2026-11-20", "1795460771.5", "-1", "1795460771532", "1e39", "0.1",
-        "2026-03-29T02:30", "N/A", "true", "9223372036854775808", "-0", "+1", "\u0661", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999Z",
+        "2026-03-29T02:30", "11/20/2026, 10:00:00.123 AM", "20.11.2026 9:05", "N/A", "true", "9223372036854775808", "-0", "+1", "\u0661", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999Z",
     ]  # fmt: skip
-    return [bytes([number]) + text.encode() for text in texts for number in (0, 2, 6, 12, 128)]
+    return [bytes([number]) + text.encode() for text in texts for number in (0, 2, 5, 6, 12, 128)]
 
 
 def check_name(data: bytes) -> None:

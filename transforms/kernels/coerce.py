@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from retrolabel.schemas.contract import ARROW_TYPES, Field
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.kernels.time_texts import as_iso, columns_as_iso
+from retrolabel.transforms.kernels.time_texts import as_iso, columns_as_iso, is_numbered
 
 RawKind = Literal["string", "int", "float", "boolean"]
 """What a column of JSON values is read as before the contract is applied."""
@@ -195,7 +195,7 @@ def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
         if doubtful is not None:
             values, doubtful = _epoch_timestamps(raw, values, doubtful, field, timezone)
         if doubtful is not None:
-            values, doubtful = _rewritten_timestamps(raw, values, doubtful, timezone)
+            values, doubtful = _rewritten_timestamps(raw, values, doubtful, field, timezone)
         outside = _outside(values.cast(pa.int64()), *_YEARS)
         return (values, doubtful) if not pc.any(outside).as_py() else (values, either(doubtful, outside))
     if pa.types.is_boolean(raw.type):
@@ -235,9 +235,9 @@ def _epoch_timestamps(raw: pa.Array, values: pa.Array, doubtful: pa.Array, field
     return values, doubtful
 
 
-def _rewritten_timestamps(raw: pa.Array, values: pa.Array, doubtful: pa.Array, timezone: str) -> Column:
+def _rewritten_timestamps(raw: pa.Array, values: pa.Array, doubtful: pa.Array, field: Field, timezone: str) -> Column:
     """Reads strings that are times in another way than ISO 8601, of those that are in doubt."""
-    iso = columns_as_iso(pc.if_else(doubtful, raw, None))
+    iso = columns_as_iso(pc.if_else(doubtful, raw, None), field.date_order)
     if iso.null_count == len(iso):
         return values, doubtful
     found, unsure = _iso_timestamps(iso, timezone)
@@ -403,8 +403,13 @@ def _number(value: Any, field: Field) -> int | float:
 
 def _timestamp(value: Any, field: Field, timezone: str) -> int:
     if isinstance(value, str):
-        if match := _ISO.fullmatch(value) or _ISO.fullmatch(as_iso(value) or ""):
-            return _iso_micros(match, field, timezone)
+        if match := _ISO.fullmatch(value) or _ISO.fullmatch(as_iso(value, field.date_order) or ""):
+            return _iso_micros(match, field, timezone, numbered=is_numbered(value))
+        if is_numbered(value) and not field.date_order:
+            raise Rejected(
+                Reason.TIME,
+                f'field {field.name!r} is a date in numbers: which number is the month, \'date_order\' says: "mdy" or "dmy"',
+            )
         if not re.fullmatch(_EPOCH, value):
             raise Rejected(
                 Reason.TIME, f"field {field.name!r} is a string that is neither ISO 8601 nor an epoch number"
@@ -424,7 +429,7 @@ def _timestamp(value: Any, field: Field, timezone: str) -> int:
     return micros
 
 
-def _iso_micros(match: re.Match[str], field: Field, timezone: str) -> int:
+def _iso_micros(match: re.Match[str], field: Field, timezone: str, *, numbered: bool) -> int:
     year, month, day, hour, minute, second, decimals, zone = match.groups()
     try:
         moment = datetime.datetime(  # noqa: DTZ001 - the zone follows
@@ -446,7 +451,8 @@ def _iso_micros(match: re.Match[str], field: Field, timezone: str) -> int:
             offset = datetime.timedelta(hours=int(zone[1:3]), minutes=minutes)
             moment = moment.replace(tzinfo=datetime.UTC) + (offset if zone[0] == "-" else -offset)
     except (ValueError, OverflowError):
-        raise Rejected(Reason.TIME, f"field {field.name!r} is not a date and time that exists") from None
+        order = f", if its order is {field.date_order} as 'date_order' says" if numbered else ""
+        raise Rejected(Reason.TIME, f"field {field.name!r} is not a date and time that exists{order}") from None
     return (moment - _EPOCH_START) // datetime.timedelta(microseconds=1)
 
 

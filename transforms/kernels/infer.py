@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from retrolabel.schemas.contract import Field, Kind, TimeUnit
+from retrolabel.schemas.contract import DateOrder, Field, Kind, TimeUnit
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.kernels.coerce import coerce_column, coerce_value
 from retrolabel.transforms.kernels.json_line import at_path, lift
 from retrolabel.transforms.kernels.pieces import goes_on
-from retrolabel.transforms.kernels.time_texts import as_iso
+from retrolabel.transforms.kernels.time_texts import as_iso, is_numbered
 
 Path = tuple[str, ...]
 Record = Mapping[str, Any]
@@ -215,6 +215,7 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
     doubts: list[str] = []
     missing: tuple[str, ...] = ()
     unit: TimeUnit | None = None
+    order, because = _date_order(items)
     kinds = {_kind(item) for item in items}
     kind: Kind = "string"
     if not items:
@@ -228,10 +229,15 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
         if kind == "long" and not all(-(2**63) <= item < 2**63 for item in items):
             kind = "string"
             doubts.append("its whole numbers do not fit 64 bits: taken for a string")
-    elif not repeated and kinds <= {"string", "long", "double"} and (times := _times(items)) >= ALMOST_ALL * len(items):
+    elif (
+        not repeated
+        and kinds <= {"string", "long", "double"}
+        and (times := _times(items, order)) >= ALMOST_ALL * len(items)
+    ):
         kind = "timestamp"
         if times < len(items):
             doubts.append(f"{len(items) - times} values are no times: their lines will be rejected")
+        doubts += [because] if because else []
         if all(len(item) == _DAY_LENGTH for item in items if isinstance(item, str)):
             doubts.append("it holds days only")
     elif kinds == {"string"}:
@@ -261,7 +267,7 @@ def _guess(path: Path, values: Sequence[Any], records: int, name: str, typed: bo
         doubts.append("its name does not say that it is a time, its numbers do")
     full = len(found) == records
     nullable = bool(missing) or not (full and (records >= 200))
-    field = Field(name, kind, path, nullable, repeated, missing, unit)
+    field = Field(name, kind, path, nullable, repeated, missing, unit, order if kind == "timestamp" else None)
     return Guess(field, len(found), len({str(value) for value in found}), tuple(doubts))
 
 
@@ -297,10 +303,33 @@ def _epoch_unit(name: str, numbers: Sequence[float], any_name: bool) -> TimeUnit
     return unit if clocklike else None
 
 
-def _times(items: Sequence[Any]) -> int:
+def _date_order(items: Sequence[Any]) -> tuple[DateOrder | None, str]:
+    """Which of the numbers is the month, where months stand in numbers beside the day; and how it was guessed if no day beyond the 12th tells."""
+    dates = [item for item in items if isinstance(item, str) and is_numbered(item)]
+    if not dates:
+        return None, ""
+    first, second = (sum(int(re.split(r"\D", date)[place]) > 12 for date in dates) for place in (0, 1))
+    if first != second:
+        return ("dmy" if first > second else "mdy"), ""
+    if all("." in date[:3] for date in dates):
+        return "dmy", "date_order: taken for day first, as dates with dots are written"
+    if all(re.search("[AP]M", date) for date in dates):
+        return "mdy", "date_order: taken for month first, as AM and PM in capitals are written in American English"
+    return None, ""
+
+
+def is_without_order(values: Sequence[Any]) -> bool:
+    """Whether values are times whose month and day nothing tells apart."""
+    dates = [value for value in values if value is not None]
+    return bool(dates) and all(isinstance(date, str) and is_numbered(date) for date in dates)
+
+
+def _times(items: Sequence[Any], order: DateOrder | None) -> int:
     """How many values are times or dates in words, not numbers."""
-    texts = [item for item in items if isinstance(item, str) and (re.match(r"\d{4}-\d\d-\d\d", item) or as_iso(item))]
-    field = Field("t", "timestamp", ("t",), True)
+    texts = [
+        item for item in items if isinstance(item, str) and (re.match(r"\d{4}-\d\d-\d\d", item) or as_iso(item, order))
+    ]
+    field = Field("t", "timestamp", ("t",), True, date_order=order)
     _, doubtful = coerce_column(pa.array(texts, pa.string()), field, "UTC")
     unsure = (
         [] if doubtful is None else [text for text, doubt in zip(texts, doubtful.to_pylist(), strict=True) if doubt]
@@ -388,5 +417,7 @@ def contract_text(name: str, fields: Sequence[Field]) -> dict[str, Any]:
             entry["missing"] = list(field.missing)
         if field.time_unit:
             entry["time_unit"] = field.time_unit
+        if field.date_order:
+            entry["date_order"] = field.date_order
         entries.append(entry)
     return {"type": "record", "name": name, "fields": entries}

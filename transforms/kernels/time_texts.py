@@ -7,13 +7,19 @@
     Fri, 20 Nov 2026 10:00:00 GMT  RFC 1123, RFC 5322, HTTP
     Fri Nov 20 10:00:00 2026       C's ctime, Apache's error log, Java's Date with `UTC` before the year
 
-Months that stand as numbers between day and year are not read: whether the day comes first, nobody can tell.
+A month in numbers beside the day is read only in the order that the contract says (`date_order`), for nobody can tell from a text which is which:
+
+    11/20/2026, 10:00:00.123 AM    JavaScript's toLocaleString in American English, as the Azure portal exports
+    20.11.2026, 10:00:00           the same in German
 """
 
 import re
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from retrolabel.schemas.contract import DateOrder
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -35,13 +41,32 @@ _SHAPES = tuple(
 )
 """For Python's `re` and for RE2 alike."""
 
+_BLANKS = " \u00a0\u202f"
+"""Browsers put one of these before AM and PM."""
+
+_MONTH_NUMBER, _DAY_NUMBER = "(?P<month>[0-9]{1,2})", "(?P<day>[0-9]{1,2})"
+_REST = (
+    rf"[/.-]{_YEAR},? (?P<hour>[0-9]{{1,2}})(?P<minute>:[0-9]{{2}})(?P<second>:[0-9]{{2}}(?:[.,][0-9]{{1,9}})?)?"
+    rf"(?:[{_BLANKS}]?(?P<half>[aApP])[.]?[mM][.]?)?(?: ?(?P<zone>Z|UTC|GMT|{_OFFSET}))?$"
+)
+_NUMBERED: Mapping[DateOrder, str] = {
+    "mdy": f"^{_MONTH_NUMBER}[/.-]{_DAY_NUMBER}{_REST}",
+    "dmy": f"^{_DAY_NUMBER}[/.-]{_MONTH_NUMBER}{_REST}",
+}
+
+_HOURS = tuple(f"{hour:02}" for hour in range(24))
+_OF_HALVES = tuple(f"{hour or 12:02}{half}" for half in "ap" for hour in range(12))
+"""The hours of a day as clocks of twelve hours have them."""
+
 _SQUEEZED = "^([0-9]{2})([0-9]{2})([0-9]{2})"
 
 
-def as_iso(text: str) -> str | None:
+def as_iso(text: str, order: DateOrder | None = None) -> str | None:
     """The time in ISO 8601; None if it is written in no way that is known here."""
     if "\n" in text:
         return None
+    if order and (numbered := re.match(_NUMBERED[order], text, re.ASCII)):
+        return _of_numbers(numbered)
     match = next(filter(None, (pattern.match(text) for _, pattern in _SHAPES)), None)
     if match is None:
         return None
@@ -52,9 +77,29 @@ def as_iso(text: str) -> str | None:
     return f"{match['year']}-{month}-{day}T{clock}{'Z' if zone in ('UTC', 'GMT') else zone}"
 
 
-def columns_as_iso(texts: pa.Array) -> pa.Array:
+def is_numbered(text: str) -> bool:
+    """Whether it is a time whose month stands in numbers beside the day."""
+    return "\n" not in text and re.match(_NUMBERED["mdy"], text, re.ASCII) is not None
+
+
+def _of_numbers(match: re.Match[str]) -> str | None:
+    month, day, hour = (match[name].rjust(2, "0") for name in ("month", "day", "hour"))
+    if match["half"]:
+        of_half = hour + match["half"].lower()
+        if of_half not in _OF_HALVES:
+            return None
+        hour = _HOURS[_OF_HALVES.index(of_half)]
+    zone = match["zone"] or ""
+    clock = f"{hour}{match['minute']}{match['second'] or ':00'}{'Z' if zone in ('UTC', 'GMT') else zone}"
+    return f"{match['year']}-{month}-{day}T{clock}"
+
+
+def columns_as_iso(texts: pa.Array, order: DateOrder | None = None) -> pa.Array:
     """The same for a column of strings."""
     iso = pa.nulls(len(texts), pa.string())
+    if order:
+        found = pc.extract_regex(texts, _NUMBERED[order])
+        iso = _joined_numbers(found) if found.null_count < len(found) else iso
     for shape, _ in _SHAPES:
         left = pc.if_else(pc.is_valid(iso), None, texts)
         if left.null_count == len(left):
@@ -63,6 +108,19 @@ def columns_as_iso(texts: pa.Array) -> pa.Array:
         if found.null_count < len(found):
             iso = pc.coalesce(iso, _joined(found))
     return iso
+
+
+def _joined_numbers(found: pa.StructArray) -> pa.Array:
+    year, month, day, hour, minute, second, half, zone = (
+        pc.struct_field(found, name) for name in ("year", "month", "day", "hour", "minute", "second", "half", "zone")
+    )
+    month, day, hour = (pc.utf8_lpad(number, 2, "0") for number in (month, day, hour))
+    of_half = pc.binary_join_element_wise(hour, pc.ascii_lower(half), "")
+    hour = pc.if_else(pc.equal(half, ""), hour, pa.array(_HOURS).take(pc.index_in(of_half, pa.array(_OF_HALVES))))
+    second = pc.if_else(pc.equal(second, ""), ":00", second)
+    zone = pc.if_else(pc.is_in(zone, pa.array(["UTC", "GMT"])), "Z", zone)
+    date = pc.binary_join_element_wise(year, month, day, "-")
+    return pc.binary_join_element_wise(date, "T", hour, minute, second, zone, "")
 
 
 def _joined(found: pa.StructArray) -> pa.Array:

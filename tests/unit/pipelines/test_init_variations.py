@@ -1,6 +1,7 @@
 """`retrolabel init` on logs as people have them: its guesses, what it says of them, and that the config builds at once."""
 
 import datetime
+import functools
 import gzip
 import json
 from collections.abc import Iterator
@@ -57,6 +58,17 @@ def azure(n, time, event):
             "properties": json.dumps(event)}  # fmt: skip
 
 
+def portal(show, clicks: int) -> bytes:
+    rows = zip(moments(clicks), events(clicks), strict=True)
+    return b"\xef\xbb\xbf" + "".join(
+        ['"TimeGenerated [UTC]","request_id",item,value\r\n', *(f'"{show(t)}","{e["request_id"]}",{e["item"]},x\r\n' for t, e in rows)]
+    ).encode()  # fmt: skip
+
+
+def american(moment: datetime.datetime) -> str:
+    return f"{moment:%-m/%-d/%Y, %-I:%M:%S}.123 {moment:%p}"
+
+
 def azure_records(clicks: int) -> bytes:
     return b'{"records":[' + b",".join(around(clicks, azure).splitlines()) + b"]}"
 
@@ -80,6 +92,9 @@ BUILT = {
     "records of Azure": (azure_records, "azure_monitor", "time"),
     "an export of CloudWatch": (
         lambda c: gzip.compress(text(c, lambda t, e: f"{t:%Y-%m-%dT%H:%M:%S}.000Z {json.dumps(e)}")), "cloudwatch", "timestamp"),
+    "the Azure portal's CSV": (functools.partial(portal, american), "csv", "time_generated_utc"),
+    "the Azure portal's CSV in British English": (functools.partial(portal, lambda t: f"{t:%d/%m/%Y, %H:%M:%S}.123"), "csv", "time_generated_utc"),
+    "the Azure portal's CSV in German": (functools.partial(portal, lambda t: f"{t:%-d.%-m.%Y, %H:%M:%S}.123"), "csv", "time_generated_utc"),
     "csv without a header": (
         lambda c: text(c, lambda t, e: ",".join([iso(t), *map(str, e.values())])), "csv", "column_1"),
     "nanoseconds in strings": (
@@ -137,6 +152,37 @@ def test_what_init_guesses(tmp_path, monkeypatch, name):
     assert {(source["format"], source["time"]) for source in sources} == {(layout, time)}
     assert {tuple(source["key"]) for source in sources} == {("request_id",)}
     check_project("retrolabel.yaml")
+
+
+EARLY = datetime.timedelta(days=-15)
+ORDERS = {
+    "proven by the day": (american, "mdy", ""),
+    "proven by the day, in British English": (lambda t: f"{t:%d/%m/%Y, %H:%M:%S}", "dmy", ""),
+    "not proven, but American": (lambda t: american(t + EARLY), "mdy", "taken for month first, as AM and PM in capitals are written in American English"),
+    "not proven, but with dots": (lambda t: f"{t + EARLY:%d.%m.%Y %H:%M}", "dmy", "taken for day first, as dates with dots are written"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_the_order_of_a_date_in_numbers_is_told(tmp_path, monkeypatch, name):
+    show, order, told = ORDERS[name]
+    result = guess(tmp_path, monkeypatch, lambda c: lines(joined(c, "time", show)))
+    assert result.exit_code == 0, result.output
+    assert f"timestamp ({order})" in result.output
+    assert ("? date_order" in result.output) == bool(told)
+    assert told in result.output
+    contract = check_project("retrolabel.yaml").contracts["predictions"]
+    assert contract.field("time").date_order == order
+
+
+def test_a_line_in_the_other_order_is_rejected_with_the_reason(tmp_path, monkeypatch):
+    odd = b'{"time": "20/11/2026, 10:00:00 AM", "request_id": "x", "item": 1}\n'
+    result = guess(tmp_path, monkeypatch, lambda c: lines(joined(c, "time", american)) + odd)
+    assert result.exit_code == 0, result.output
+    assert (
+        "1 sampled lines will be rejected: field 'time' is not a date and time that exists, if its order is mdy"
+        in result.output
+    )
 
 
 def test_init_says_what_else_it_might_have_taken(tmp_path, monkeypatch):
@@ -244,7 +290,9 @@ def test_pairs_of_small_numbers_are_a_key_if_they_are_called_alike(tmp_path, mon
     ("make", "told"),
     [
         (lambda c: lines(events(c)), "no field of json is a time in nearly every record of the sample. Fields are: request_id, item, "),
-        (lambda c: lines(joined(c, "time", lambda t: f"{t:%m/%d/%Y %H:%M:%S}")), "'time' may be meant as one, but cannot be read"),
+        (lambda c: lines(joined(c, "time", lambda t: f"{t:%H:%M:%S}")), "'time' may be meant as one, but cannot be read"),
+        (lambda c: lines(joined(c, "logged", lambda t: f"{t + EARLY:%m/%d/%Y %H:%M:%S}")),
+         "'logged' is a date in numbers, and no sampled day is beyond the 12th: nothing tells the month from the day"),
         (lambda c: varied(c).decode().encode("utf-16"), "app-20261120 is UTF-16; logs are read as UTF-8"),
         (lambda c: text(c, lambda t, e: f"{t:%Y-%m-%d %H:%M:%S},250 INFO {json.dumps(e)}"), "no format fits"),
         (lambda c: gzip.compress(b""), "no format fits"),
