@@ -13,10 +13,13 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -44,20 +47,14 @@ def download() -> bytes | None:
     folder = HERE / "download"
     wheel = folder / WHEEL
     if not wheel.exists():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "--quiet",
-            "--disable-pip-version-check",
-            "download",
-            "--no-deps",
-            "--dest",
-            str(folder),
-            PACKAGE,
-        ]
-        if subprocess.run(command, check=False, capture_output=True).returncode != 0 or not wheel.exists():
-            return None
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # whoever fetches at the same time finds no half of a file
+            command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps", "--dest", own,
+                       PACKAGE]  # fmt: skip
+            subprocess.run(command, check=False, capture_output=True)
+            if not pathlib.Path(own, WHEEL).exists():
+                return None
+            os.replace(pathlib.Path(own, WHEEL), wheel)
     content = wheel.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise SystemExit(f"{wheel} is not the file that this example was written for; remove it and try again")
@@ -130,11 +127,20 @@ def main() -> str:
     if not origin.exists():
         wheel = download()
         impressions = real_impressions(wheel) if wheel else generated_impressions()
-        count, clicks = write_logs(impressions, folder)
+        own = HERE / f"download/logs-{os.getpid()}"
+        count, clicks = write_logs(impressions, own)
         told = f"Open Bandit Dataset (real, CC BY 4.0): {count:,} impressions, {clicks:,} clicks"
         if wheel is None:
             told = f"GENERATED, NOT REAL: {PACKAGE} could not be downloaded. {count:,} random impressions, {clicks:,} random clicks"
-        origin.write_text(told + "\n")
+        (own / origin.name).write_text(told + "\n")
+        if folder.exists() and not origin.exists():  # what an earlier release left when it was stopped
+            shutil.rmtree(folder)
+        try:
+            own.rename(folder)  # whole: others may be reading
+        except OSError:
+            if not origin.exists():
+                raise
+            shutil.rmtree(own)  # another was quicker
     return origin.read_text().strip()
 
 

@@ -50,7 +50,7 @@ def port(store):
 
 
 def query(
-    port: int, text: str = "", index: str = "clicks-*", auth: Auth | None = None, patience: float = 20.0
+    port: int, text: str = "", index: str = "clicks-*", auth: Auth | None = None, patience: float = 600.0
 ) -> Query:
     return Query("elasticsearch", f"http://127.0.0.1:{port}/{index}", text, ("@timestamp",), auth, patience)
 

@@ -50,7 +50,7 @@ def use(monkeypatch, port: int) -> None:
     gcp_logging._client.cache_clear()
 
 
-def query(text: str = "", resource: str = "projects/shop-prod", patience: float = 20.0) -> Query:
+def query(text: str = "", resource: str = "projects/shop-prod", patience: float = 600.0) -> Query:
     return Query("gcp_logging", resource, text, ("jsonPayload", "at"), None, patience)
 
 

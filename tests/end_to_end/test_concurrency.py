@@ -87,7 +87,7 @@ def sweep_always(root: str, stop: Event) -> int:
 
 
 def expire_always(root: str, stop: Event) -> int:
-    expired = 0
+    expired = len(expire(root, Retention(versions=2), time.time()))
     while not stop.is_set():
         expired += len(expire(root, Retention(versions=2), time.time()))
     return expired

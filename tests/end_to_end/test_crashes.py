@@ -21,7 +21,7 @@ from retrolabel.pipelines.run_command import NOTHING_TO_DO
 from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
 from retrolabel.transforms.verify import verify
 from tests.end_to_end.test_versions import DATE, files_of
-from tests.support.daily import click, make_shop, serve
+from tests.support.daily import click, make_shop, midnight, serve
 from tests.support.faults import CHANGES, KEY, NEEDS_SPACE, READS, Ended, Fault, Kind, What, Workshop
 from tests.support.messy import write_logs
 
@@ -33,8 +33,6 @@ EVERY = int(os.environ.get("RETROLABEL_TEST_EVERY", "1"))
 
 TOLD = (0, 4, 7, 10)
 """Exit codes of a command that met trouble with files: it did not matter, input or storage is told, or that a hook failed."""
-
-LONG_AGO = time.time() - 3 * 86_400
 
 
 def turns(calls: int) -> range:
@@ -166,7 +164,7 @@ def daily(workshop, tmp_path_factory):
         click(shop, f"2026-11-{day}")
     assert workshop.run("run", config, "--now", "2026-11-23T12:00:00Z").code == 0
     for path in shop.rglob("*"):
-        os.utime(path, (LONG_AGO, LONG_AGO))
+        os.utime(path, (midnight("2026-11-21").timestamp(),) * 2)
     return Scene(workshop, shop, "shop", ("run", config, "--now", "2026-11-24T12:00:00Z"))
 
 

@@ -1,6 +1,8 @@
 """What the docs show works: the Beam pipeline of the how-to, on the example that ships."""
 
 import importlib.util
+import itertools
+import os
 import re
 import subprocess
 import sys
@@ -12,13 +14,41 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def example_logs():
-    """The example's logs: fetched, or generated where that fails; the example itself says which."""
+def fetch():
+    """The program that brings the example's logs."""
     location = ROOT / "examples/open_bandit/fetch.py"
     spec = importlib.util.spec_from_file_location("fetch", location)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main()
+    return module
+
+
+@pytest.fixture(scope="module")
+def example_logs(fetch):
+    """The example's logs: fetched, or generated where that fails; the example itself says which."""
+    return fetch.main()
+
+
+@pytest.mark.parametrize("left", [[], ["serving"]], ids=["new", "after one that was stopped"])
+def test_of_two_who_fetch_the_logs_at_once_neither_finds_half_of_them(fetch, tmp_path, monkeypatch, left):
+    write = fetch.write_logs
+    for folder in left:
+        (tmp_path / "logs" / folder).mkdir(parents=True)
+
+    def write_and_let_another_be_quicker(impressions, folder):
+        written = write(itertools.islice(impressions, 50), folder)
+        assert list(tmp_path.glob("logs/*/*")) == []
+        monkeypatch.setattr(fetch, "write_logs", write)
+        monkeypatch.setattr(os, "getpid", lambda: 0)
+        fetch.main()
+        return written
+
+    monkeypatch.setattr(fetch, "HERE", tmp_path)
+    monkeypatch.setattr(fetch, "download", lambda: None)
+    monkeypatch.setattr(fetch, "write_logs", write_and_let_another_be_quicker)
+    assert "20,000 random impressions" in fetch.main(), "the other's, which stay"
+    assert len(list(tmp_path.glob("logs/serving/*"))) == 7
+    assert list((tmp_path / "download").iterdir()) == []
 
 
 def test_the_steps_work_in_a_users_own_beam_pipeline(example_logs):

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -205,10 +204,9 @@ def test_retention_keeps_the_newest_versions_the_pinned_and_whoever_reads(shop):
     versions = shop / "datasets/shop/_versions"
     assert len(list(versions.iterdir())) == 4  # whoever opened one of them just now goes on reading
     for path in (shop / "datasets").rglob("*"):
-        os.utime(path, (time.time() - 90_000,) * 2)
+        os.utime(path, (midnight("2026-11-24").timestamp(),) * 2)
     before = retrolabel.load(str(shop / "datasets/shop")).count_rows()
-    future = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)).isoformat()
-    run(shop, "--from", "2026-11-22", "--to", "2026-11-23", now=future, code=8)
+    run(shop, "--from", "2026-11-22", "--to", "2026-11-23", now="2026-11-25T12:00:00Z", code=8)
     assert sorted(path.name for path in versions.iterdir()) == ["00000001.json", "00000004.json"]
     assert retrolabel.load(str(shop / "datasets/shop")).count_rows() == before
     assert retrolabel.load(str(shop / "datasets/shop@1")).count_rows() == 24

@@ -4,6 +4,7 @@ Run with `make test-engines`. Prism is built from its Go module; Flink, with Bea
 (examples/flink). What a machine cannot get is skipped, with the reason.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -74,7 +75,11 @@ def portable() -> Iterator[list[str]]:
         [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main", "--port", str(port)],
         stderr=subprocess.DEVNULL,
     )
-    grpc.channel_ready_future(grpc.insecure_channel(f"localhost:{port}")).result(timeout=60)
+    ready = grpc.channel_ready_future(grpc.insecure_channel(f"localhost:{port}"))
+    while not ready.done():
+        assert service.poll() is None, "the job service has ended"
+        with contextlib.suppress(grpc.FutureTimeoutError):
+            ready.result(timeout=1)
     yield ["--runner", "PortableRunner", "--job_endpoint", f"localhost:{port}", "--environment_type", "LOOPBACK"]
     service.kill()
     service.wait()

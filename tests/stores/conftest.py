@@ -34,13 +34,11 @@ def listening(command: list[str], port: int, **environment: str) -> Iterator[Non
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
     )
     try:
-        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
             except OSError:
                 assert process.poll() is None, f"{command[0]} has ended"
-                assert time.monotonic() < deadline, f"{command[0]} does not listen"
                 time.sleep(0.05)
             else:
                 break

@@ -38,7 +38,7 @@ def collecting(folder: pathlib.Path, *options: str, port: int = 0) -> Iterator[t
 
 def stop(process: subprocess.Popen) -> None:
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait() == 0
 
 
 def collected(folder: pathlib.Path) -> list[dict]:

@@ -47,19 +47,21 @@ def patiently(ask: Callable[[], _Answer], patience: float, gate: Gate) -> _Answe
 
     Args:
         ask: raises `Transient` if it is worth asking again.
-        patience: seconds to go on for.
+        patience: seconds to go on for after the first failure; however long that took to come, it is asked again.
         gate: of the quota that all requests share.
 
     Raises:
         InputError: there was no answer in time.
     """
-    deadline, wait = time.monotonic() + patience, FIRST_PAUSE
+    deadline, wait = None, FIRST_PAUSE
     while True:
         time.sleep(gate.left())
         try:
             return ask()
         except Transient as state:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            deadline = now + patience if deadline is None else deadline
+            left = deadline - now
             if left <= 0:
                 raise InputError(f"{state}; asked again for {patience:,.0f} s in vain (`retry_for`)") from None
             length = min(max(wait, state.after), left)

@@ -11,9 +11,11 @@ from apache_beam.runners.worker import sdk_worker
 from retrolabel.pipelines.runner import choose_runner, keep_freed_memory
 
 REUSED = """
-import resource
+import ctypes, resource
 import numpy as np
 from retrolabel.pipelines.runner import keep_freed_memory
+PR_SET_THP_DISABLE = 41  # with huge pages a block would be a handful of faults, no more than others make meanwhile
+ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 keep_freed_memory()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
