@@ -74,6 +74,18 @@ def test_whole_blocks_give_the_rows_and_rejects_of_single_records(name, records,
         assert content(reader.parse(block)) == content(each)
 
 
+@settings(max_examples=60, deadline=None)
+@given(RECORDS, EDITS, st.lists(st.sampled_from(["2026-11-20T10:00:00+01:00", "2026-11-20 10:00:00.5", "1795460771.532", "1795460771", "20/Nov/2026:10:00:00 +010", "x" * 26, ""]), min_size=10, max_size=10))  # fmt: skip
+def test_requests_with_any_time_are_read_as_single_ones_are(records, edits, times):
+    lines = WRITERS["access_log"](records).splitlines(keepends=True)
+    data = b"".join(line.replace(b"20/Nov/2026:10:00:00 +0100", time.encode()) for line, time in zip(lines, times, strict=False))  # fmt: skip
+    for place, length, text in edits:
+        place %= len(data) + 1
+        data = data[:place] + text + data[place + length :]
+    block, reader = Block("s", "f", 0, data), reader_of("access_log")
+    assert content(reader.parse(block)) == content(reader.parse_each(block))
+
+
 @pytest.mark.parametrize("name", sorted(WRITERS))
 def test_nothing_is_judged_alone_of_what_a_system_writes_without_fault(name, monkeypatch):
     records = [{"time": "2026-11-20T10:00:00Z", "id": f"p{n}", "n": n, "kind": "click"} for n in range(40)]

@@ -2,7 +2,8 @@ r"""`access_log`: requests as Apache and Nginx log them, in the common or the co
 
 `host ident user [10/Oct/2000:13:55:36 -0700] "GET /path?pid=7 HTTP/1.1" 200 2326 "referer" "agent"`
 (https://httpd.apache.org/docs/2.4/logs.html#accesslog, https://nginx.org/en/docs/http/ngx_http_log_module.html). Apache writes `\"`, `\\`
-and `\xhh` in what the client sent, Nginx `\xhh`; both write `-` for nothing. What follows the known fields is passed over.
+and `\xhh` in what the client sent, Nginx `\xhh`; both write `-` for nothing. What follows the known fields is passed over. In the brackets may stand too
+Nginx's `$time_iso8601` and `$msec`, and what Apache's `%{…}t` writes as ISO 8601 or as seconds since 1970.
 
 Fields: `vhost` (of `vhost_combined`), `host`, `ident`, `user`, `time` as ISO 8601, `request`, `method`, `path` without the query string, `query.NAME`
 with the percent-encoding undone, `protocol`, `status`, `size`, `referer`, `agent`. `time` is when the request came.
@@ -38,12 +39,14 @@ from retrolabel.transforms.kernels.time_texts import MONTHS
 _TEXT = r'"((?:[^"\\]|\\.)*)"'
 _LINE = re.compile(
     rf"(?:(?P<vhost>\S+:\d+) )?(?P<host>\S+) (?P<ident>\S+) (?P<user>\S+|\S.*?\S) "
-    rf"\[(?P<time>[^\]]{{26}})\] {_TEXT} (\d{{3}}|-) (\d+|-)(?: {_TEXT} {_TEXT})?(?: .*)?",
+    rf"\[(?P<time>[^\]]+)\] {_TEXT} (\d{{3}}|-) (\d+|-)(?: {_TEXT} {_TEXT})?(?: .*)?",
     re.DOTALL | re.ASCII,
 )
 _TIME = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})", re.ASCII)
+_OTHER_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})?$|^[0-9]{10}([.][0-9]{1,6})?$"
 _PLACES = np.array([65536, 256, 1])
 _BY_LETTERS = np.array(sorted((int.from_bytes(name.encode()), number) for number, name in enumerate(MONTHS, 1)))
+_TIME_LENGTH = len("10/Oct/2000:13:55:36 -0700")
 _RARE = np.isin(np.arange(256), list(b"\\\t\v\f\r"))
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
@@ -59,11 +62,9 @@ def record(line: bytes) -> JsonObject:
         raise Rejected(
             Reason.WRAPPER, 'expected host ident user [time] "request" status size, as in the common or combined format'
         )
-    time = _TIME.fullmatch(match["time"])
-    if time is None or time[2] not in MONTHS:
-        raise Rejected(Reason.WRAPPER, "the time in brackets is not as in 10/Oct/2000:13:55:36 -0700")
+    time = _iso(match["time"])
     found = JsonObject({name: _something(match[name]) for name in ("vhost", "host", "ident", "user")})
-    found["time"] = f"{time[3]}-{MONTHS.index(time[2]) + 1:02d}-{time[1]}T{time[4]}{time[5]}"
+    found["time"] = time
     request, status, size, referer, agent = match.groups()[5:]
     request = _something(request)
     found.update(request=request, **_parts(request or ""))
@@ -73,6 +74,18 @@ def record(line: bytes) -> JsonObject:
     )
     found.update(referer=_something(referer), agent=_something(agent))
     return found
+
+
+def _iso(text: str) -> str:
+    if re.fullmatch(_OTHER_TIME, text):
+        return text
+    time = _TIME.fullmatch(text)
+    if time is None or time[2] not in MONTHS:
+        raise Rejected(
+            Reason.WRAPPER,
+            "the time in brackets is neither as in 10/Oct/2000:13:55:36 -0700, nor ISO 8601, nor seconds since 1970",
+        )
+    return f"{time[3]}-{MONTHS.index(time[2]) + 1:02d}-{time[1]}T{time[4]}{time[5]}"
 
 
 def _something(text: str | None) -> str | None:
@@ -115,6 +128,7 @@ def unwrap(lines: Lines) -> Unwrapped:
     count = np.searchsorted(quotes, ends) - first
     quote = [quotes[np.minimum(first + number, len(quotes) - 1)] for number in range(6)]
     left = next_place(places(octets, "["), starts)
+    right = next_place(places(octets, "]"), left)
     space = [next_place(spaces, starts)]
     for _ in range(2):
         space.append(next_place(spaces, np.minimum(space[-1] + 1, size)))
@@ -125,13 +139,7 @@ def unwrap(lines: Lines) -> Unwrapped:
     def at(positions: Positions, character: str) -> Mask:
         return np.asarray(octets[np.clip(positions, 0, size - 1)] == ord(character))
 
-    sure = (
-        ((count == 2) | combined)
-        & (left == space[2] + 1)
-        & (quote[0] == left + 29)
-        & at(left + 27, "]")
-        & at(left + 28, " ")
-    )
+    sure = ((count == 2) | combined) & (left == space[2] + 1) & (quote[0] == right + 2) & at(right + 1, " ")
     sure &= at(quote[1] + 1, " ") & at(status + 3, " ") & (status + 4 < length_ends)
     sure &= (space[1] > space[0] + 1) & (space[2] > space[1] + 1) & (space[0] > starts)
     sure &= ~combined | ((quote[2] == length_ends + 1) & (quote[4] == quote[3] + 2) & at(quote[3] + 1, " "))
@@ -148,7 +156,7 @@ def unwrap(lines: Lines) -> Unwrapped:
     mark = np.minimum(next_place(places(octets, "?"), target), target_ends)
     after = np.where(combined, quote[2] + 1, ends), np.where(combined, quote[3], ends)
     last = np.where(combined, quote[4] + 1, ends), np.where(combined, quote[5], ends)
-    times, bad_time = _times(octets, left + 1)
+    times, bad_time = _times(octets, left + 1, right)
     numbers = [strings(octets, status, status + 3), strings(octets, status + 4, length_ends)]
     wrong = [
         pc.invert(pc.match_substring_regex(column, pattern))
@@ -186,9 +194,22 @@ def _number(column: pa.Array) -> Column:
     return pc.if_else(pc.equal(column, "-"), None, column), None
 
 
-def _times(octets: Octets, starts: Positions) -> tuple[pa.Array, Mask]:
-    """The times in brackets as ISO 8601, and which are not of that shape."""
-    text = octets[starts[:, None] + np.arange(26)]
+def _times(octets: Octets, starts: Positions, ends: Positions) -> tuple[pa.Array, Mask]:
+    """The times in brackets as ISO 8601 or as they stand, and which are none."""
+    usual = (ends - starts == _TIME_LENGTH) & (octets[starts + 2] == ord("/"))
+    if usual.all():
+        return _usual_times(octets, starts)
+    others = strings(octets, starts, ends)
+    bad = pc.invert(pc.match_substring_regex(others, _OTHER_TIME)).to_numpy(zero_copy_only=False)
+    if not usual.any():
+        return others, bad
+    times, bad[usual] = _usual_times(octets, starts[usual])
+    return pc.replace_with_mask(others, pa.array(usual), times), bad
+
+
+def _usual_times(octets: Octets, starts: Positions) -> tuple[pa.Array, Mask]:
+    """Those of the common format as ISO 8601, and which are not of that shape."""
+    text = octets[starts[:, None] + np.arange(_TIME_LENGTH)]
     letters = text[:, 3:6].astype(np.int64) @ _PLACES
     month = np.minimum(np.searchsorted(_BY_LETTERS[:, 0], letters), 11)
     right = _BY_LETTERS[month, 0] == letters

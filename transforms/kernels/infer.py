@@ -50,7 +50,7 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 """Between the words of a name in camel case."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-EPOCH_NAME = re.compile(r"time|date|(^|_)(t|ts|at|when)($|_)|created|logged|received|occurred|^column_", re.I)
+EPOCH_NAME = re.compile(r"time|date|(^|_)(t|ts|at|when|msec)($|_)|created|logged|received|occurred|^column_", re.I)
 """What fields of times are called."""
 
 _UNIT = re.compile("_(s|sec|seconds|ms|millis|us|micros|ns|nanos|utc)$")

@@ -69,6 +69,18 @@ def american(moment: datetime.datetime) -> str:
     return f"{moment:%-m/%-d/%Y, %-I:%M:%S}.123 {moment:%p}"
 
 
+def nginx(show, clicks: int) -> bytes:
+    def line(moment, event):
+        return f'10.0.0.1 - - [{show(moment)}] "GET /c?pid={event["request_id"]}&item={event["item"]} HTTP/1.1" 200 17 "-" "Mozilla/5.0 (X11)"'
+
+    return text(clicks, line)
+
+
+def nginx_json(n, time, event):
+    moment = datetime.datetime.fromisoformat(time)
+    return {"time_iso8601": f"{time[:-1]}+00:00", "msec": f"{moment.timestamp() + n / 1000:.3f}", "status": 200, "arg_pid": event["request_id"]}  # fmt: skip
+
+
 def azure_records(clicks: int) -> bytes:
     return b'{"records":[' + b",".join(around(clicks, azure).splitlines()) + b"]}"
 
@@ -95,6 +107,9 @@ BUILT = {
     "the Azure portal's CSV": (functools.partial(portal, american), "csv", "time_generated_utc"),
     "the Azure portal's CSV in British English": (functools.partial(portal, lambda t: f"{t:%d/%m/%Y, %H:%M:%S}.123"), "csv", "time_generated_utc"),
     "the Azure portal's CSV in German": (functools.partial(portal, lambda t: f"{t:%-d.%-m.%Y, %H:%M:%S}.123"), "csv", "time_generated_utc"),
+    "Nginx with $time_iso8601": (functools.partial(nginx, lambda t: f"{iso(t)[:-1]}+00:00"), "access_log", "time"),
+    "Nginx with $msec": (functools.partial(nginx, lambda t: f"{t.timestamp():.3f}"), "access_log", "time"),
+    "Nginx's JSON": (lambda c: around(c, nginx_json), "json", "time_iso8601"),
     "csv without a header": (
         lambda c: text(c, lambda t, e: ",".join([iso(t), *map(str, e.values())])), "csv", "column_1"),
     "nanoseconds in strings": (

@@ -135,6 +135,31 @@ def test_requests_that_nginx_and_apache_logged(file):
     assert (reject["reason"], reject["detail"]) == ("duplicate_key", "the key 'query.pid' stands twice")
 
 
+@pytest.mark.parametrize(
+    ("file", "moment"), [("nginx_iso8601.log", "2026-11-28T12:18:03+00:00"), ("nginx_msec.log", "2026-11-28T12:18:03.408000+00:00")]
+)  # fmt: skip
+def test_requests_with_other_times_in_the_brackets(file, moment, monkeypatch):
+    contract = fields(pid="query.pid", path="path", user="user", status=("status", "int"), agent="agent", time=("time", TIME))  # fmt: skip
+    judged, judging = [], LineReader._judge
+    monkeypatch.setattr(LineReader, "_judge", lambda *given: judged.append(1) or judging(*given))
+    rows, rejects = parse_file(DATA / file, "access_log", contract)
+    assert [row["pid"] for row in rows] == ["p-1", "p-2", None, None, "p-3"]
+    assert rows[0]["time"].isoformat() == moment
+    assert (rows[4]["user"], rows[4]["agent"]) == ("ann", "curl/7.88.1")
+    assert [reject["detail"] for reject in rejects] == ["the key 'query.pid' stands twice"]
+    assert len(judged) == 3  # the escapes, the request that is none, and the key that stands twice
+    assert FORMATS["access_log"].sniff((DATA / file).read_bytes()) > 0.9
+
+
+@pytest.mark.parametrize("time", ["28/11/2026 12:18:03", "2026-11-28T12:18", "17958682", "now", "2026-13-28T12:18:03+00:00"])  # fmt: skip
+def test_requests_whose_time_is_none_are_rejected(tmp_path, time):
+    line = (DATA / "nginx_iso8601.log").read_bytes().splitlines()[0]
+    path = written(tmp_path, line.replace(b"2026-11-28T12:18:03+00:00", time.encode()) + b"\n" + line)
+    rows, (reject,) = parse_file(path, "access_log", fields(pid="query.pid", time=("time", TIME)))
+    assert [row["pid"] for row in rows] == ["p-1"]
+    assert reject["reason"] == ("bad_timestamp" if "13" in time else "not_in_format")
+
+
 def test_csv_without_header_as_fluentd_writes_it():
     columns = ["time", "tag", "a", "b", "c", "d", "e", "f", "user"]
     rows, _ = parse_file(
