@@ -254,6 +254,12 @@ def taken(coming: Iterator[Run], size: int) -> tuple[list[Run], bool]:
     return held, True
 
 
+def given_up(held: list[Run]) -> Iterator[Run]:
+    """The runs, each forgotten when it is taken."""
+    while held:
+        yield held.pop()
+
+
 def to_ipc(table: pa.Table) -> bytes:
     """Rows as they travel: Arrow IPC, lz4."""
     sink = pa.BufferOutputStream()

@@ -16,13 +16,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, Run, ShardDo, restore, runs, taken, together
+from retrolabel.transforms.exchange import (
+    ExchangeRows,
+    Partition,
+    Run,
+    ShardDo,
+    given_up,
+    restore,
+    runs,
+    taken,
+    together,
+)
 from retrolabel.transforms.kernels import attribution_on_disk
+from retrolabel.transforms.kernels.append import append
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, Attributed, AttributionRule, attribute
 from retrolabel.transforms.kernels.attribution_on_disk import (
     AttributedOnDisk,
-    append,
     attribute_on_disk,
     outcomes_table,
     stored_labels,
@@ -288,7 +298,7 @@ class _AttributeShard:
         coming = runs(shard[1])
         held, complete = taken(coming, HELD_BYTES)
         if not complete:
-            return self._on_disk(itertools.chain(_given_up(held), coming))
+            return self._on_disk(itertools.chain(given_up(held), coming))
         return iter(self._in_memory(together(held)))
 
     @property
@@ -355,12 +365,6 @@ class _AttributeShard:
                 for window, table in enumerate(attributed.tables):
                     for keyed in stored_labels(engine, table, rule, own):
                         yield _partial(rule, window, keyed, own)
-
-
-def _given_up(held: list[Run]) -> Iterator[Run]:
-    """The runs, each forgotten when it is taken."""
-    while held:
-        yield held.pop()
 
 
 def _partial(rule: AttributionRule, window: int, labels: pa.Table, own: tuple[str, ...]) -> Partition:

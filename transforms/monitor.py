@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import itertools
+import tempfile
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
@@ -11,17 +13,22 @@ import pyarrow as pa
 
 from retrolabel.schemas.manifest import PartFile
 from retrolabel.transforms import tally
-from retrolabel.transforms.exchange import ExchangeRows, Partition, restore, to_ipc
+from retrolabel.transforms.exchange import ExchangeRows, Partition, Run, given_up, runs, taken, to_ipc, together
+from retrolabel.transforms.kernels.append import append
+from retrolabel.transforms.kernels.engine import on_disk
 from retrolabel.transforms.kernels.examples import Examples
 from retrolabel.transforms.kernels.hashing import stable_hash
 from retrolabel.transforms.kernels.monitor import MonitorRule, measure, merge, numbers, publishable
-from retrolabel.transforms.kernels.ndcg import measure_ranking, ranked_rows
+from retrolabel.transforms.kernels.ndcg import RANKED_ROWS, measure_ranking, measure_ranking_on_disk, ranked_rows
 from retrolabel.transforms.parcel import send
 from retrolabel.transforms.parts import encode
 from retrolabel.transforms.plan import BuildPlan
-from retrolabel.transforms.storage import join, write_once
+from retrolabel.transforms.storage import join, using, write_once
 
 RANKED = "ranked"
+
+HELD_BYTES = 32 * 2**20
+"""Rows of ranked lists that a shard may hold in memory: 1.4 million. With more, one list is most of a day, such as that of an empty query."""
 
 _LATE = 2**62
 """A watermark by which every window has closed."""
@@ -84,7 +91,21 @@ class MeasureRanking(beam.PTransform):
 
 
 def _measure_queries(shard: tuple[int, Iterable[bytes]], spill: str | None) -> bytes:
-    return tally.encode(measured_tally(shard[0], "rank", measure_ranking(restore(shard[1])[RANKED]), spill))
+    number, sent = shard
+    coming = runs(sent)
+    held, complete = taken(coming, HELD_BYTES)
+    if complete:
+        statistics = measure_ranking(together(held)[RANKED])
+    else:
+        statistics = _measure_on_disk(itertools.chain(given_up(held), coming), spill or tempfile.gettempdir())
+    return tally.encode(measured_tally(number, "rank", statistics, spill))
+
+
+def _measure_on_disk(rows: Iterable[Run], spill: str) -> pa.Table:
+    with using(spill, "write"), tempfile.TemporaryDirectory(dir=spill) as folder, on_disk(folder) as engine:
+        for _, table in rows:
+            append(engine, RANKED_ROWS, table)
+        return measure_ranking_on_disk(engine)
 
 
 def measured_tally(shard: int, step: str, statistics: pa.Table, spill: str | None) -> tally.StatisticsTally:

@@ -15,6 +15,7 @@ from retrolabel.pipelines.cli import commands
 from retrolabel.pipelines.monitored import read_monitored
 from retrolabel.pipelines.runner import choose_runner
 from retrolabel.schemas.errors import ConfigError, InputError
+from retrolabel.transforms import monitor
 from tests.support.served import Served, serve, write
 
 MONITOR = """\
@@ -43,6 +44,18 @@ def decayed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("decayed")
     days = [serve(1, day, blind="mens-dress" if day >= 4 else None) for day in range(6)]
     return build(write(folder, days, MONITOR), days), days
+
+
+def test_a_list_too_long_for_memory_is_measured_on_disk_with_the_same_bytes(tmp_path, monkeypatch):
+    day = serve(1, 0)
+    day.columns["query"][:500] = day.columns["query"][0]
+    measured = {}
+    for name, held in (("memory", monitor.HELD_BYTES), ("disk", 0)):
+        monkeypatch.setattr(monitor, "HELD_BYTES", held)
+        root = build(write(tmp_path / name, [day], MONITOR), [day])
+        measured[name] = {path.name: path.read_bytes() for path in pathlib.Path(root).rglob("monitor-*.parquet")}
+    assert measured["memory"] == measured["disk"]
+    assert len(measured["disk"]) == 1
 
 
 def run(*arguments: str):

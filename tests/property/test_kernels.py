@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrolabel.transforms.kernels import attribution, attribution_on_disk, json_text
+from retrolabel.transforms.kernels import attribution, attribution_on_disk, json_text, ndcg
+from retrolabel.transforms.kernels.append import append
 from retrolabel.transforms.kernels.arrange import HASH, arrange, first_rows
 from retrolabel.transforms.kernels.attribution import ROW, AttributionRule, LabelRule, attribute
 from retrolabel.transforms.kernels.crc32c import combine
@@ -238,7 +239,7 @@ def test_attribution_on_disk_is_attribution(predictions, rivals, outcomes, windo
             (attribution_on_disk.outcomes_table("o"), happened),
         ):
             for start in range(0, max(1, table.num_rows), cut):
-                attribution_on_disk.append(engine, name, table.slice(start, cut))
+                append(engine, name, table.slice(start, cut))
         found = attribution_on_disk.attribute_on_disk(engine, rule, ("id",), distinct)
         stored = [
             sorted(row for part in attribution_on_disk.stored_labels(engine, table, rule, ("id",)) for row in rows_of(part))
@@ -259,3 +260,25 @@ def test_attribution_on_disk_is_attribution(predictions, rivals, outcomes, windo
 
 def rows_of(table):
     return [tuple(sorted(row.items())) for row in table.to_pylist()]
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 1.0, 2.0, 0.1, 7.0, np.nan, np.inf]), st.sampled_from([0.0, 1.0, 0.1, 3.7, np.nan, -1.0])),
+                  max_size=40),
+    likely=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.sampled_from([0.0, 1.0, 0.1, 3.7])), max_size=40),
+    at_a_time=st.integers(1, 5),
+    cut=st.integers(1, 20),
+)  # fmt: skip
+def test_lists_are_measured_alike_in_memory_and_on_disk_however_many_rows_at_a_time(rows, likely, at_a_time, cut):
+    for several in (rows, likely, [(query, order, gain) for query, order, gain in rows if gain >= 0] + likely):
+        query, order, gain = zip(*several, strict=True) if several else ((), (), ())
+        table = ndcg.ranked_rows(np.array(query, np.uint64), np.array(order, float), np.array(gain, float))
+        whole = ndcg.measure_ranking(table)
+        with tempfile.TemporaryDirectory() as folder, on_disk(folder) as engine, pytest.MonkeyPatch.context() as patch:
+            for start in range(0, max(1, table.num_rows), cut):
+                append(engine, ndcg.RANKED_ROWS, table.slice(start, cut))
+            assert ndcg.measure_ranking_on_disk(engine).equals(whole)
+            patch.setattr(ndcg, "READ", at_a_time)
+            assert ndcg.measure_ranking(table).equals(whole)
+            assert ndcg.measure_ranking_on_disk(engine).equals(whole)

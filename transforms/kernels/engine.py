@@ -49,4 +49,4 @@ def in_the_room_there_is() -> Iterator[None]:
         yield
     except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.TransactionException) as error:
         why = str(error).partition("\n")[0]
-        raise StorageError(f"no room to match outcomes with predictions: {why}; free some memory or disk") from None
+        raise StorageError(f"no room to bring the rows of a key together: {why}; free some memory or disk") from None

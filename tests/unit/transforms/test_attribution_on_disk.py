@@ -7,7 +7,8 @@ import pytest
 
 from retrolabel.schemas.errors import StorageError
 from retrolabel.transforms.kernels import engine
-from retrolabel.transforms.kernels.attribution_on_disk import PREDICTIONS, append
+from retrolabel.transforms.kernels.append import append
+from retrolabel.transforms.kernels.attribution_on_disk import PREDICTIONS
 from retrolabel.transforms.kernels.engine import on_disk
 
 
@@ -17,7 +18,10 @@ def test_a_disk_that_takes_no_more_is_told_of(tmp_path, monkeypatch):
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, allowed[1]))
     try:
-        with on_disk(str(tmp_path)) as opened, pytest.raises(StorageError, match="no room to match outcomes"):
+        with (
+            on_disk(str(tmp_path)) as opened,
+            pytest.raises(StorageError, match="no room to bring the rows of a key together"),
+        ):
             append(opened, PREDICTIONS, rows)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
