@@ -45,6 +45,8 @@ from retrolabel.transforms.kernels.infer import (
     path_text,
     rank_times,
     refused,
+    with_parameters,
+    without_parameters,
 )
 from retrolabel.transforms.kernels.parse import LineReader
 from retrolabel.transforms.listing import files_matching
@@ -342,6 +344,8 @@ def _default_name(pattern: str) -> str:
 def _join(served: SourceGuess, outcome: SourceGuess) -> None:
     """Finds the key, the id and the window of an outcome."""
     joins = find_joins(served.sampled, outcome.sampled)
+    if not joins or not joins[0].tells_apart:
+        joins = _join_by_parameters(served, outcome) or joins
     if not joins or not joins[0].sure:
         nearest = f" (nearest: {_equal(joins[0])}, {joins[0].common} in common)" if joins else ""
         raise InputError(
@@ -368,6 +372,18 @@ def _join(served: SourceGuess, outcome: SourceGuess) -> None:
         outcome.evidence = (
             f"99 % of {len(delays):,} joined pairs come within {in_words(datetime.timedelta(seconds=late))}"
         )
+
+
+def _join_by_parameters(served: SourceGuess, outcome: SourceGuess) -> list[Join]:
+    """The keys if those in query strings count too, should the best be one; the fields of the sources are then those of that text too."""
+    sides = {source.name: with_parameters(source.sampled) for source in (served, outcome)}
+    joins = find_joins(sides[served.name], sides[outcome.name])
+    if not joins or not joins[0].tells_apart:
+        return []
+    for source, names in ((served, joins[0].prediction_key), (outcome, joins[0].key)):
+        known = [guess.field.name for guess in source.sampled.guesses if guess.field.query]
+        source.sampled = without_parameters(sides[source.name], [*names, *known])
+    return joins
 
 
 def _declare_alike(served: SourceGuess, happened: Sequence[SourceGuess]) -> None:

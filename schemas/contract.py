@@ -33,7 +33,7 @@ ARROW_TYPES: Mapping[Kind, pa.DataType] = {
 
 _TIMESTAMPS = ("timestamp-millis", "timestamp-micros", "timestamp-nanos")
 _ATTRIBUTES = {
-    "name", "type", "path", "missing", "time_unit", "date_order", "doc", "default", "pii", "generalize", "aliases",
+    "name", "type", "path", "missing", "query", "time_unit", "date_order", "doc", "default", "pii", "generalize", "aliases",
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
@@ -62,6 +62,8 @@ class Field:
     pii: str = ""
     """What becomes of the personal data in it (`Treatment`); empty if it holds none."""
     generalize: Generalization | None = None
+    query: str | None = None
+    """The field is the parameter of that name in the query string of the text at `path`."""
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -191,6 +193,9 @@ def _parse_field(entry: Any, position: int) -> Field:
         raise ConfigError(
             f"field {name!r}: 'date_order' is one of {list(get_args(DateOrder))}, and for timestamps only"
         )
+    query = entry.get("query")
+    if query is not None and (not isinstance(query, str) or not query or repeated):
+        raise ConfigError(f"field {name!r}: 'query' is the name of a parameter, and for single values only")
     missing = entry.get("missing", [])
     if not isinstance(missing, list) or not all(isinstance(value, str | int | float | bool) for value in missing):
         raise ConfigError(f"field {name!r}: 'missing' is a list of strings, numbers or booleans; got {missing!r}")
@@ -198,7 +203,7 @@ def _parse_field(entry: Any, position: int) -> Field:
         raise ConfigError(f'field {name!r}: a field with \'missing\' values must be nullable: "type": ["null", …]')
     path = split_path(entry["path"]) if "path" in entry else (name,)
     return Field(name, kind, path, nullable, repeated, tuple(missing), unit, order, symbols, str(entry.get("doc", "")),
-                 *parse_treatment(name, entry, kind, repeated))  # fmt: skip
+                 *parse_treatment(name, entry, kind, repeated), query)  # fmt: skip
 
 
 def _parse_type(name: str, declared: Any) -> tuple[Kind, bool, bool, tuple[str, ...]]:

@@ -21,6 +21,9 @@ _LONG = 16
 _TOKEN = re.compile(r"(?=.*\d).{8,}", re.DOTALL)
 """Texts that tell things apart, rather than kinds of things."""
 
+_ADDRESS = re.compile(r" |^/|://")
+"""Texts that say where something is, not which one."""
+
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
 
 _SPARSE = 20
@@ -220,8 +223,8 @@ def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
             continue
         if guess.present == len(sampled.records) and guess.distinct >= 0.8 * len(sampled.records):
             values = sampled.values(name)
-            if any(" " in str(value) for value in values):
-                continue  # a text, such as the request line of an access log: two events may share it
+            if any(_ADDRESS.search(str(value)) for value in values):
+                continue  # a request line or a URL: two events may share it
             if key and values == [row[0] for row in keys]:
                 continue
             likely.append(name)
@@ -249,7 +252,7 @@ def kind_of_key(fields: Sequence[tuple[Sampled, str]]) -> Kind:
     sides = [
         (sampled, guess.field) for sampled, name in fields for guess in sampled.guesses if guess.field.name == name
     ]
-    values = [raw_value(record, field.path) for sampled, field in sides for record in sampled.records]
+    values = [raw_value(record, field) for sampled, field in sides for record in sampled.records]
     digits = all(_WHOLE.fullmatch(value) for value in values if isinstance(value, str))
     decimals = any(isinstance(value, float) for value in values)
     return "long" if all(field.kind == "long" for _, field in sides) or (decimals and digits) else "string"

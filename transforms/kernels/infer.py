@@ -12,8 +12,9 @@ import pyarrow as pa
 from retrolabel.schemas.contract import DateOrder, Field, Kind, TimeUnit
 from retrolabel.schemas.reject import Rejected
 from retrolabel.transforms.kernels.coerce import coerce_column, coerce_value
-from retrolabel.transforms.kernels.json_line import at_path, lift
+from retrolabel.transforms.kernels.json_line import lift
 from retrolabel.transforms.kernels.pieces import goes_on
+from retrolabel.transforms.kernels.query_text import parameters, value_of
 from retrolabel.transforms.kernels.time_texts import as_iso, is_numbered
 
 Path = tuple[str, ...]
@@ -68,6 +69,11 @@ _EPOCHS: tuple[tuple[float, float, TimeUnit], ...] = (
 _A_FEW_YEARS = 1.1
 """By how much epoch numbers of one log may differ: five years in 2026."""
 
+_OWN = frozenset(("split", "weight"))
+"""Names of columns that a build adds."""
+
+_HAS_QUERY = re.compile(r"\?[^=?& ]+=|^[\w.-]+=[^ ]*$")
+
 _DAY_LENGTH = len("2026-11-20")
 
 
@@ -94,7 +100,7 @@ class Sampled:
     def values(self, name: str) -> list[Any]:
         """The values of a field as the contract reads them; None where there is none, or it cannot be read."""
         (guess,) = (guess for guess in self.guesses if guess.field.name == name)
-        return [_read(raw_value(record, guess.field.path), guess.field) for record in self.records]
+        return [_read(raw_value(record, guess.field), guess.field) for record in self.records]
 
 
 def infer_fields(
@@ -123,7 +129,7 @@ def infer_fields(
         left_out.append(f"{len(leaves) - MOST_FIELDS} rarer fields: this looks like a map with changing keys")
         leaves = defaultdict(list, {path: values for path, values in leaves.items() if path in common})
     left_out += [".".join(path) for path in _clashing(leaves) if _present(leaves.pop(path))]
-    guesses, taken = [], {"split", "weight"}
+    guesses, taken = [], {*_OWN}
     for path, values in leaves.items():
         if PLUMBING.fullmatch(".".join(path)) and len({str(value) for value in values}) == 1:
             left_out.append(".".join(path))
@@ -337,12 +343,41 @@ def _times(items: Sequence[Any], order: DateOrder | None) -> int:
     return len(texts) - sum(_read(text, field) is None for text in unsure)
 
 
-def raw_value(record: Record, path: Path) -> Any:
-    """What a record has at a path; None where it has nothing."""
-    value: Any = record
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+def raw_value(record: Record, field: Field) -> Any:
+    """What a record has for a field; None where it has nothing, or nothing that can be read."""
+    try:
+        return value_of(record, field)
+    except Rejected:
+        return None
+
+
+def with_parameters(sampled: Sampled) -> Sampled:
+    """The sample with the parameters of query strings in its texts as further fields (see `query_text.py`)."""
+    taken = {guess.field.name for guess in sampled.guesses} | _OWN
+    known = {guess.field.path for guess in sampled.guesses if guess.field.query}
+    more = []
+    for guess in sampled.guesses:
+        if guess.field.kind != "string" or guess.field.repeated or guess.field.path in known:
+            continue
+        found: dict[str, list[str]] = defaultdict(list)
+        for text in sampled.values(guess.field.name):
+            if text and _HAS_QUERY.search(text):
+                for name, value in parameters(text):
+                    found[name].append(value)
+        common = sorted(found, key=lambda name: -len(found[name]))[:MOST_FIELDS]
+        for name in (name for name in found if name in common and name and not _SURROGATE.search(name)):
+            named = _name((*guess.field.path, name), taken)
+            parameter = _guess((*guess.field.path, name), found[name], len(sampled.records), named, False, False)
+            field = dataclasses.replace(parameter.field, path=guess.field.path, query=name, nullable=True)
+            more.append(dataclasses.replace(parameter, field=field))
+    return dataclasses.replace(sampled, guesses=[*sampled.guesses, *more])
+
+
+def without_parameters(sampled: Sampled, names: Collection[str]) -> Sampled:
+    """The sample without the parameters of texts of which none of the named fields is one."""
+    kept = {guess.field.path for guess in sampled.guesses if guess.field.query and guess.field.name in names}
+    guesses = [guess for guess in sampled.guesses if not guess.field.query or guess.field.path in kept]
+    return dataclasses.replace(sampled, guesses=guesses)
 
 
 def _read(value: Any, field: Field) -> Any:
@@ -358,7 +393,7 @@ def refused(records: Iterable[Record], fields: Sequence[Field]) -> Counter[str]:
     for record in records:
         try:
             for field in fields:
-                coerce_value(at_path(record, field.path), field, "UTC")
+                coerce_value(value_of(record, field), field, "UTC")
         except Rejected as verdict:
             reasons[verdict.detail] += 1
     return reasons
@@ -413,6 +448,8 @@ def contract_text(name: str, fields: Sequence[Field]) -> dict[str, Any]:
         path = path_text(field.path)
         if path != field.name:
             entry["path"] = path
+        if field.query:
+            entry["query"] = field.query
         if field.missing:
             entry["missing"] = list(field.missing)
         if field.time_unit:

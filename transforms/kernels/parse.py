@@ -24,6 +24,7 @@ from retrolabel.transforms.kernels.json_block import Shape, read_objects
 from retrolabel.transforms.kernels.json_line import CEE, TOO_DEEP, at_path, lift
 from retrolabel.transforms.kernels.lines import Block, Lines, Positions, gathered, remaining, trimmed
 from retrolabel.transforms.kernels.pieces import Joined, join_pieces, whole_record
+from retrolabel.transforms.kernels.query_text import parameter_column, value_of
 
 Path = tuple[str, ...]
 Kinds = Mapping[Path, RawKind]
@@ -226,7 +227,7 @@ class LineReader:
             if doubtful is not None:
                 raise
             return [_plain_value(column[0]) for column in table.columns]
-        return [coerce_value(at_path(record, field.path), field, self.timezone) for field in self.contract.fields]
+        return [coerce_value(value_of(record, field), field, self.timezone) for field in self.contract.fields]
 
     def _table_of(self, rows: list[list[Any]]) -> pa.Table:
         columns = []
@@ -316,7 +317,7 @@ class LineReader:
     def _usual_kinds(self) -> Kinds:
         kinds: dict[Path, RawKind] = {}
         for field in self.contract.fields:
-            kinds.setdefault(field.path, RAW_KINDS[field.kind])
+            kinds.setdefault(field.path, RAW_KINDS[field.kind] if field.query is None else "string")
         return kinds
 
 
@@ -385,6 +386,8 @@ def _column(layers: Sequence[Below], field: Field, timezone: str) -> Column:
     values = doubtful = None
     for layer, has in reversed(chosen):
         raw, unsure = layer(field.path)
+        if field.query is not None:
+            raw, unsure = parameter_column((raw, unsure), field.query)
         found, doubt = coerce_column(raw, field, timezone)
         doubt = either(doubt, unsure)
         if values is None:

@@ -118,6 +118,7 @@ def test_contract_problems_name_file_and_field(folder):
         {"name": "kind", "type": "string"},
         {"name": "y", "type": "string", "pth": "z"},
         {"name": "d", "type": "string", "date_order": "mdy"},
+        {"name": "q", "type": {"type": "array", "items": "string"}, "query": "q"},
     ]
     (folder / "click.avsc").write_text(json.dumps({"type": "record", "name": "c", "fields": fields}))
     found = "\n".join(problems(folder, CONFIG))
@@ -127,6 +128,7 @@ def test_contract_problems_name_file_and_field(folder):
     )
     assert "click.avsc: field 'y': unknown attribute 'pth'" in found
     assert "click.avsc: field 'd': 'date_order' is one of ['mdy', 'dmy'], and for timestamps only" in found
+    assert "click.avsc: field 'q': 'query' is the name of a parameter, and for single values only" in found
     assert "click.avsc: field 'kind': the name is used twice" in found
 
 

@@ -223,6 +223,59 @@ def test_init_says_what_else_it_might_have_taken(tmp_path, monkeypatch):
     assert "clicks/old does not look like json: files of another format are a source of their own" in result.output
 
 
+URLS = {
+    "a request line": lambda n, e: {"request": f"GET /click?x={n}&pid={e['request_id']} HTTP/1.1"},
+    "a URL in an object": lambda n, e: {"httpRequest": {"requestUrl": f"https://shop.example/click?pid={e['request_id']}&x={n}", "status": 200}},
+    "a query string alone": lambda n, e: {"uri": "/click", "args": f"pid={e['request_id']}&x={n}"},
+    "among other requests": lambda n, e: {"request": f"/click?pid={e['request_id']}&x={n}" if n % 2 else f"/static/{n}.css"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_a_key_that_stands_in_a_query_string_alone_is_found(tmp_path, monkeypatch, name):
+    def make(clicks):
+        if not clicks:
+            return lines(joined(clicks, "time", iso))
+        return around(clicks, lambda n, time, event: {"time": time, "referer": f"https://a.example/?utm={n}", **URLS[name](n, event)})  # fmt: skip
+
+    result = guess(tmp_path, monkeypatch, make, "--json")
+    assert result.exit_code == 0, result.output
+    click = json.loads(result.stdout)["sources"]["click"]
+    assert (click["key"], click["id"]) == (["pid"], None)
+    named = [field["name"] for field in click["fields"]]
+    assert {"pid", "x"} <= set(named)
+    assert "utm" not in named
+    contract = check_project("retrolabel.yaml").contracts["click"]
+    assert (contract.field("pid").query, contract.field("x").kind) == ("pid", "long")
+    complete = {"click": START + datetime.timedelta(days=1)}
+    built = build_day(check_project("retrolabel.yaml"), START.date(), complete, choose_runner([])).manifest
+    found = ROWS // 2 if "other" in name else ROWS
+    assert built.accounting["click"].attributed == found
+
+
+def test_keys_in_query_strings_of_several_outcomes_and_of_predictions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("ads", "clicks", "buys")):
+        texts = around(seed, lambda n, time, event: {"time": time, "url": f"/{name}?imp=imp-{n:04d}&item={n % 7}"})  # noqa: B023 - used at once
+        (tmp_path / f"{name}.json").write_bytes(texts)
+    given = ["--predictions", "ads.json", "--outcomes", "click=clicks.json", "--outcomes", "buy=buys.json", "--json"]
+    result = CliRunner().invoke(command, given, catch_exceptions=False)
+    sources = json.loads(result.stdout)["sources"]
+    assert {tuple(source["key"]) for source in sources.values()} == {("imp",)}
+    assert [field["name"] for field in sources["predictions"]["fields"]] == ["time", "url", "imp", "item"]
+    check_project("retrolabel.yaml")
+
+
+def test_a_key_of_its_own_is_preferred_to_one_in_a_query_string(tmp_path, monkeypatch):
+    def make(clicks):
+        return around(clicks, lambda n, time, event: {"time": time, "url": f"/c?pid={event['request_id']}", **event})
+
+    result = guess(tmp_path, monkeypatch, make, "--json")
+    sources = json.loads(result.stdout)["sources"].values()
+    assert {tuple(source["key"]) for source in sources} == {("request_id",)}
+    assert not any(field["name"] == "pid" for source in sources for field in source["fields"])
+
+
 def test_init_tells_of_a_log_of_several_kinds_and_names_fields_by_what_they_are_of(tmp_path, monkeypatch):
     def nested(clicks):
         records = joined(clicks, "time", iso)

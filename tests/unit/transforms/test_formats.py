@@ -151,6 +151,33 @@ def test_requests_with_other_times_in_the_brackets(file, moment, monkeypatch):
     assert FORMATS["access_log"].sniff((DATA / file).read_bytes()) > 0.9
 
 
+def test_parameters_of_requests_that_nginx_logged_as_json(monkeypatch):
+    names = {
+        "pid": ("request", "pid", "string"),
+        "also": ("args", "pid", "string"),
+        "q": ("args", "q", "string"),
+        "value": ("request", "value", "double"),
+    }
+    contract = parse_contract({"type": "record", "name": "R", "fields": [
+        {"name": "time", "type": TIME, "path": "msec"}, {"name": "request", "type": "string"},
+        *({"name": name, "type": ["null", kind], "path": path, "query": query} for name, (path, query, kind) in names.items())]})  # fmt: skip
+    judged, judging = [], LineReader._judge
+    monkeypatch.setattr(LineReader, "_judge", lambda *given: judged.append(1) or judging(*given))
+    rows, rejects = parse_file(DATA / "nginx_json.log", "json", contract)
+    assert [(row["pid"], row["also"], row["q"], row["value"]) for row in rows] == [
+        ("p-1", "p-1", None, 2.5), ("p-2", "p-2", "rain boots & café", None), (None,) * 4, (None,) * 4, ("p-3", "p-3", None, None)]  # fmt: skip
+    assert rows[0]["time"].isoformat() == "2026-11-28T12:18:03.408000+00:00"
+    assert rows[0]["request"] == "GET /click?pid=p-1&value=2.5 HTTP/1.1"
+    assert [reject["detail"] for reject in rejects] == ["the parameter 'pid' at 'request' stands twice"]
+    assert len(judged) == 1
+
+
+def test_json_of_nginx_without_escape_json_is_rejected_where_a_client_sent_quotes():
+    rows, rejects = parse_file(DATA / "nginx_json_unescaped.log", "json", fields(request="request", agent="http_user_agent"))  # fmt: skip
+    assert [row["agent"] for row in rows] == ["Mozilla/5.0 (X11; Linux x86_64)", "-", "curl/7.88.1", "curl/7.88.1"]
+    assert [reject["reason"] for reject in rejects] == ["malformed", "malformed"]
+
+
 @pytest.mark.parametrize("time", ["28/11/2026 12:18:03", "2026-11-28T12:18", "17958682", "now", "2026-13-28T12:18:03+00:00"])  # fmt: skip
 def test_requests_whose_time_is_none_are_rejected(tmp_path, time):
     line = (DATA / "nginx_iso8601.log").read_bytes().splitlines()[0]
