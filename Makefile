@@ -99,6 +99,12 @@ schedulers: $(PY)  ## Bring Airflow, Kubeflow and TFX for `make test-integration
 fuzz: .venv/.fuzz link  ## Coverage-guided fuzzing of everything that reads (SECONDS=60 for each target; TARGET=json picks one)
 	@$(PY) -m tests.fuzz --seconds $(SECONDS) $(TARGET)
 
+.PHONY: sanitize
+sanitize: .venv/.dev  ## The tests of the compiled reader under GCC's sanitizers of addresses and undefined behaviour
+	@CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory link
+	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	    $(PY) -m pytest tests/unit/transforms/test_json_columns.py $(ARGS); status=$$?; $(MAKE) --no-print-directory link; exit $$status
+
 .PHONY: bench
 bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)
 	@$(PY) benchmarks/compare.py --rows $(ROWS) $(ARGS)

@@ -1,7 +1,9 @@
 """The distributions hold every source file, and work where nothing but them and the dependencies is installed."""
 
 import os
+import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from importlib.metadata import version
@@ -13,6 +15,7 @@ from tests.support.environments import clean_environment as make_environment
 
 ROOMS = ("pipelines/", "transforms/", "schemas/", "configs/", "adapters/")
 FRONT_DOOR = "src/retrolabel/"
+COMPILED = "retrolabel/transforms/kernels/_json_columns.abi3.so"
 
 
 def name_in_wheel(source: str) -> str | None:
@@ -24,13 +27,42 @@ def name_in_wheel(source: str) -> str | None:
 def test_the_wheel_holds_exactly_the_files_of_the_rooms_and_the_front_door(
     wheel: Path, source_files: list[str]
 ) -> None:
-    expected = {name for name in map(name_in_wheel, source_files) if name}
+    expected = {name for name in map(name_in_wheel, source_files) if name and not name.endswith(".c")}
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name and name != COMPILED}
 
     assert "retrolabel/py.typed" in packed
     assert packed - expected == set(), "packed, but not a source file"
     assert expected - packed == set(), "a source file that setup.py does not pack (ROOMS or package_data)"
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no compiler")
+def test_the_wheel_serves_every_python_from_the_oldest_on(wheel: Path) -> None:
+    assert "-cp311-abi3-" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        assert COMPILED in archive.namelist()
+
+
+def test_without_a_compiler_the_package_is_built_and_reads_as_well(
+    root: Path, source_files: list[str], tmp_path: Path
+) -> None:
+    for name in source_files:
+        (tmp_path / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, tmp_path / "checkout" / name)
+    build = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(tmp_path / "checkout")],
+        env=os.environ | {"CC": "/nonexistent/cc"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert build.returncode == 0, build.stdout + build.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    make_environment(tmp_path / "venv", wheel)
+    script = (
+        "import numpy as np; from retrolabel.transforms.kernels import json_columns as found, json_block as block\n"
+        "table, rows, _ = block.read_objects(b'{\"a\":1}', np.array([0]), np.array([7]), np.array([0]), [block.Shape({('a',): 'int'})])\n"
+        "print(found._json_columns, table.to_pylist(), rows)"
+    )
+    result = run([str(tmp_path / "venv/bin/python"), "-c", script], tmp_path)
+    assert (result.stderr, result.stdout) == ("", "None [{'a': 1}] [0]\n")
 
 
 def test_the_wheel_carries_the_license(wheel: Path, root: Path) -> None:

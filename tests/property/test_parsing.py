@@ -2,6 +2,7 @@
 
 import json
 import math
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.json as pj
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from retrolabel.schemas.contract import parse_contract
 from retrolabel.transforms.formats import FORMATS
+from retrolabel.transforms.kernels import json_columns
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader, Parsed
 
@@ -102,8 +104,13 @@ def content(parsed: Parsed) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "timezone"),
-    [*((name, "UTC") for name, layout in sorted(FORMATS.items()) if not layout.blocks), ("json", "Europe/Paris")],
+    ("name", "timezone", "compiled"),
+    [
+        *((name, "UTC", True) for name, layout in sorted(FORMATS.items()) if not layout.blocks),
+        ("json", "Europe/Paris", True),
+        ("json", "UTC", False),
+        ("fluentd", "UTC", False),
+    ],
 )
 @settings(max_examples=150, deadline=None)
 @given(lines=LINES, ending=st.sampled_from([b"\n", b"\r\n"]), final=st.booleans())
@@ -118,14 +125,16 @@ def content(parsed: Parsed) -> tuple[object, ...]:
 @example(
     lines=[b'{"time": 1795460771123456999, "id": "a"}', b'{"time": 1795460771e9, "id": "a"}'], ending=b"\n", final=True
 )
-def test_whole_blocks_give_the_rows_and_rejects_of_single_lines(name, timezone, lines, ending, final):
+def test_whole_blocks_give_the_rows_and_rejects_of_single_lines(name, timezone, compiled, lines, ending, final):
     data = ending.join(lines) + (ending if final else b"")
     block = Block("s", "file.log", 1000, data)
     reader = LineReader("s", FORMATS[name], CONTRACT, timezone)
-    together, each = reader.parse(block), reader.parse_each(block)
+    each = reader.parse_each(block)
+    with patch.object(json_columns, "_json_columns", json_columns._json_columns if compiled else None):
+        together = reader.parse(block)
+        again = reader.parse(block)  # with what was learned of the source
     assert content(together) == content(each)
     assert together.lines == together.blank + together.rejects.num_rows + together.table.num_rows
-    again = reader.parse(block)  # with what was learned of the source
     assert content(again) == content(each)
 
 

@@ -1,13 +1,13 @@
-"""Many JSON objects at once, through Arrow's reader.
+"""Many JSON objects at once: what is plain through a reader of our own (`json_columns.py`), what it leaves through Arrow's.
 
-It is quick and careless: one bad object fails the block, some bad ones pass unseen. What it fails on, or leaves in doubt, is left
-to be judged one by one.
+Arrow's takes more, and is careless: one bad object fails the block, some bad ones pass unseen. What it fails on, or leaves in doubt,
+is left to be judged one by one.
 """
 
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +17,8 @@ import pyarrow.json as pj
 
 from retrolabel.transforms.kernels.coerce import RAW_TYPES, RawKind
 from retrolabel.transforms.kernels.columns import Mask
-from retrolabel.transforms.kernels.lines import Positions, is_utf8, slices
+from retrolabel.transforms.kernels.json_columns import Plan, plan_of, read_plain
+from retrolabel.transforms.kernels.lines import Positions, is_utf8, remaining, slices
 
 Path = tuple[str, ...]
 
@@ -62,6 +63,11 @@ class Shape:
         return pa.schema(_members({p: pa.list_(found) if p in self.repeated else found for p, found in types.items()}))
 
     @functools.cached_property
+    def plan(self) -> Plan:
+        """The schema as our own reader needs it."""
+        return plan_of(self.schema)
+
+    @functools.cached_property
     def decoder(self) -> msgspec.json.Decoder[Any]:
         """Accepts just the objects whose paths hold these kinds, or nothing."""
         return msgspec.json.Decoder(_struct_of({p: (_STRICT_ITEMS if p in self.repeated else _STRICT)[kind] for p, kind in self.kinds.items()}))  # fmt: skip
@@ -82,16 +88,29 @@ def read_objects(
     Returns:
         The columns, the positions of the objects that are their rows, and the shape. The others are in doubt.
     """
-    if len(wanted) < len(starts):
-        json, (starts, ends) = slices(json, starts[wanted], ends[wanted])
-    sound = is_utf8(json) and _braced(json, starts, ends)
+    utf8 = is_utf8(json)
+    bounds = starts[wanted], ends[wanted]
     for shape in shapes:
-        if sound and isinstance(table := _read(json, len(starts), shape), pa.Table):
+        table, left = read_plain(json, *bounds, shape.schema, shape.plan, utf8=utf8)
+        if not len(left):
             return table, wanted, shape
-    good = _promising(json, starts, ends, shape)
-    read = list(_groups(json, starts, ends, good, shape))
-    found = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in read)])
-    return pa.concat_tables([shape.schema.empty_table(), *(table for _, table in read)]), wanted[found], shape
+        text, places = slices(json, *(bound[left] for bound in bounds))
+        sound = (utf8 or is_utf8(text)) and _braced(text, *places)
+        if sound and isinstance(others := _read(text, len(left), shape), pa.Table):
+            return *_in_order([(remaining(len(wanted), left), table), (left, others)], wanted), shape
+    good = _promising(text, *places, shape)
+    groups = [(left[rows], others) for rows, others in _groups(text, *places, good, shape)]
+    return *_in_order([(remaining(len(wanted), left), table), *groups], wanted), shape
+
+
+def _in_order(read: Sequence[tuple[Positions, pa.Table]], wanted: Positions) -> tuple[pa.Table, Positions]:
+    """Rows that were read in several turns, in the order of their positions among those wanted."""
+    read = [(rows, table) for rows, table in read if len(rows)] or list(read[:1])
+    rows, table = np.concatenate([rows for rows, _ in read]), pa.concat_tables([table for _, table in read])
+    if np.any(np.diff(rows) < 0):
+        order = np.argsort(rows)
+        rows, table = rows[order], table.combine_chunks().take(pa.array(order))
+    return table, wanted[rows]
 
 
 def _braced(json: bytes | bytearray | memoryview, starts: Positions, ends: Positions) -> bool:
