@@ -226,14 +226,14 @@ def look_at(name: str, patterns: Sequence[str]) -> SourceGuess:
     around: set[str] = set()
     while True:
         records, origins, unread = _records(LineReader(name, layout, Contract(name, ()), unwrap=unwrap), chosen)
-        wrapped = find_wrapped(records)
-        if wrapped is None or wrapped in unwrap or len(unwrap) == MOST_LEVELS:
+        wrapped = find_wrapped(records, unwrap)
+        if wrapped is None or len(unwrap) == MOST_LEVELS:
             break
         unwrap = (*unwrap, wrapped)
         around.update(key for record in records for key in record)
     if not records:
         raise InputError(f"{name}: {chosen[0]} and what else was sampled holds no record that {best} can read")
-    infer = functools.partial(infer_fields, records, (*layout.lifted, *unwrap), typed=layout.typed)
+    infer = functools.partial(infer_fields, records, layout.lifted, unwrap, typed=layout.typed)
     sampled = infer()
     times = rank_times(sampled, around)
     if not times:

@@ -42,6 +42,11 @@ _DELIVERY_ID = re.compile(r"insert_?id|_?id", re.I)
 _EVENT_ID = re.compile(r"(event|insert|message|msg|log|record|delivery)_?(id|uuid|guid)|id|uuid|guid", re.I)
 """Names of what tells events apart, rather than what they are about."""
 
+_OF_OTHERS = re.compile(
+    r"(^|_)(user|customer|visitor|member|account|client|anonymous|device|session|sess|trace|span|parent|operation|correlation|item|product|sku|page|campaign)(_|$)"
+)
+"""Words in the names of keys of what several events may be about."""
+
 _REFERENCE = re.compile(r"(^|_)([rpus]id|req|ref|trace|token|hash|sku|no|nr|number)(_|$)")
 """Names of keys beside those with `id` in them."""
 
@@ -223,12 +228,20 @@ def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
             continue
         if guess.present == len(sampled.records) and guess.distinct >= 0.8 * len(sampled.records):
             values = sampled.values(name)
+            if not _EVENT_ID.fullmatch(name) and (_OF_OTHERS.search(name) or _is_counter(values)):
+                continue
             if any(_ADDRESS.search(str(value)) for value in values):
                 continue  # a request line or a URL: two events may share it
             if key and values == [row[0] for row in keys]:
                 continue
             likely.append(name)
     return min(likely, key=lambda name: not _EVENT_ID.fullmatch(name), default=None)
+
+
+def _is_counter(values: Sequence[object]) -> bool:
+    """Whether numbers are counted up, as each process does for itself."""
+    numbers = [value for value in values if isinstance(value, int)]
+    return len(numbers) == len(values) and max(numbers) - min(numbers) < _SPARSE * len(numbers)
 
 
 def find_group(sampled: Sampled) -> str | None:

@@ -104,13 +104,19 @@ class Sampled:
 
 
 def infer_fields(
-    records: Sequence[Record], wrapping: Sequence[Path] = (), *, typed: bool = True, any_name: bool = False
+    records: Sequence[Record],
+    lifted: Sequence[Path] = (),
+    unwrapped: Sequence[Path] = (),
+    *,
+    typed: bool = True,
+    any_name: bool = False,
 ) -> Sampled:
     """Infers the fields of a source from sampled records.
 
     Args:
         records: what the sample holds.
-        wrapping: paths of which what stands at or below them was lifted out.
+        lifted: paths of which what stands at or below them was lifted out.
+        unwrapped: paths of texts of which the JSON was lifted out; an object there is one of the application's own of that name.
         typed: whether values have JSON's types; else numbers and truth are told by the texts of the values.
         any_name: whether numbers that grow like a clock are a time whatever they are called.
 
@@ -119,7 +125,7 @@ def infer_fields(
     leaves: dict[Path, list[Any]] = defaultdict(list)
     for record in records:
         for path, value in _leaves(record, ()):
-            if not any(path[: len(wrapped)] == wrapped for wrapped in wrapping):
+            if path not in unwrapped and not any(path[: len(whole)] == whole for whole in lifted):
                 leaves[path].append(value)
     left_out = []
     if len(leaves) > MOST_FIELDS:
@@ -159,8 +165,8 @@ def _present(values: Sequence[Any]) -> int:
     return sum(value is not None for value in values)
 
 
-def find_wrapped(records: Sequence[Record]) -> Path | None:
-    """The path at which most records that have it hold a JSON object in a string."""
+def find_wrapped(records: Sequence[Record], known: Collection[Path] = ()) -> Path | None:
+    """The path, none of those known, at which most records that have it hold a JSON object in a string."""
     found: Counter[Path] = Counter()
     there: Counter[Path] = Counter()
     begun = False
@@ -174,7 +180,7 @@ def find_wrapped(records: Sequence[Record]) -> Path | None:
             if isinstance(value, str):
                 there[path] += 1
                 found[path] += "{" in value[:8] and (begun or _holds_object(record, path))
-    likely = [path for path, times in found.items() if times >= max(there[path], count / 2) / 2]
+    likely = [path for path, times in found.items() if path not in known and times >= max(there[path], count / 2) / 2]
     return max(likely, key=lambda path: found[path], default=None)
 
 

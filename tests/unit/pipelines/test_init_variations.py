@@ -95,6 +95,15 @@ def ecs(n, time, event):
     }
 
 
+def subscribed(message, clicks: int) -> bytes:
+    """What a CloudWatch subscription delivers through Firehose, an event in each object."""
+    return b"".join(
+        json.dumps({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "g", "logStream": "s", "logEvents": [
+            {"id": f"{clicks}{n:03}", "timestamp": int(moment.timestamp() * 1000), "message": json.dumps(message(iso(moment), event))}]}).encode()
+        for n, (moment, event) in enumerate(zip(moments(clicks), events(clicks), strict=True))
+    )  # fmt: skip
+
+
 BUILT = {
     "Apache's times": (lambda c: lines(joined(c, "time_local", lambda t: f"{t:[%d/%b/%Y:%H:%M:%S +0000]}")), "json", "time_local"),
     "HTTP's times": (lambda c: lines(joined(c, "time", lambda t: f"{t:%a, %d %b %Y %H:%M:%S GMT}")), "json", "time"),
@@ -110,6 +119,10 @@ BUILT = {
     "Nginx with $time_iso8601": (functools.partial(nginx, lambda t: f"{iso(t)[:-1]}+00:00"), "access_log", "time"),
     "Nginx with $msec": (functools.partial(nginx, lambda t: f"{t.timestamp():.3f}"), "access_log", "time"),
     "Nginx's JSON": (lambda c: around(c, nginx_json), "json", "time_iso8601"),
+    "a line of a container in a message": (
+        functools.partial(subscribed, lambda time, event: {"at": time, "stream": "stdout", "log": json.dumps(event)}), "cloudwatch", "timestamp"),
+    "an object called message in a message": (
+        functools.partial(subscribed, lambda time, event: {"time": time, "level": "INFO", "requestId": time, "message": event}), "cloudwatch", "time"),
     "csv without a header": (
         lambda c: text(c, lambda t, e: ",".join([iso(t), *map(str, e.values())])), "csv", "column_1"),
     "nanoseconds in strings": (
@@ -274,6 +287,25 @@ def test_a_key_of_its_own_is_preferred_to_one_in_a_query_string(tmp_path, monkey
     sources = json.loads(result.stdout)["sources"].values()
     assert {tuple(source["key"]) for source in sources} == {("request_id",)}
     assert not any(field["name"] == "pid" for source in sources for field in source["fields"])
+
+
+def test_what_others_may_have_too_tells_no_events_apart(tmp_path, monkeypatch):
+    """An id drops events: fields of people, of traces, and counters that begin anew with each process are none."""
+
+    def make(clicks):
+        more = [
+            ("user_id", "u-{}"),
+            ("session", "s-{}"),
+            ("trace_id", "t-{}"),
+            ("operationId", "o-{}"),
+            ("item_id", "i-{}"),
+        ]
+        return around(clicks, lambda n, time, event: {"time": time, "request_id": event["request_id"], **{name: show.format(n + 1000 * clicks) for name, show in more},
+                                                      "request_count": n, "req": {"id": n}})  # fmt: skip
+
+    result = guess(tmp_path, monkeypatch, make, "--json")
+    click = json.loads(result.stdout)["sources"]["click"]
+    assert (click["key"], click["id"]) == (["request_id"], None)
 
 
 def test_init_tells_of_a_log_of_several_kinds_and_names_fields_by_what_they_are_of(tmp_path, monkeypatch):
