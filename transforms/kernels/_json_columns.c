@@ -56,13 +56,23 @@ typedef struct {
     int known;
 } Node;
 
+/* A number that takes more than one rounding: Python reads it when all objects have been read. */
+typedef struct {
+    const char *begin;
+    uint32_t length;
+    int node;
+    int64_t place; /* among the values of the node */
+} Number_text;
+
 typedef struct {
     const char *at, *end;
     Node *nodes;
     int count;
     int64_t row;
-    bool ascii;     /* whether other octets are in doubt */
-    bool exhausted; /* memory */
+    Number_text *numbers;
+    int64_t delayed, room; /* of the numbers: how many there are, and how many there is room for */
+    bool ascii;            /* whether other octets are in doubt */
+    bool exhausted;        /* memory */
 } Reader;
 
 /* Octets and words */
@@ -98,14 +108,29 @@ static inline uint64_t eight_octets(const char *from) {
     return word;
 }
 
-/* Which of eight octets are below a bound of at most 128: their highest bits. Octets behind the first such one may be told falsely. */
-static inline uint64_t below(uint64_t word, uint8_t bound) {
+/* Which of eight octets are below a bound of at most 128: their highest bits. Of octets behind the first such one it may lie. */
+static inline uint64_t first_below(uint64_t word, uint8_t bound) {
     return (word - EACH_OCTET(bound)) & ~word & EACH_OCTET(0x80);
 }
 
-/* Which of eight octets may end a plain stretch of a string; those behind the first may be told falsely. */
-static inline uint64_t special(uint64_t word, bool ascii) {
-    uint64_t found = below(word ^ EACH_OCTET('"'), 1) | below(word ^ EACH_OCTET('\\'), 1) | below(word, 0x20);
+static inline uint64_t first_ones(uint64_t word, char octet) { return first_below(word ^ EACH_OCTET((uint8_t)octet), 1); }
+
+/* How many octets stand in the text before the first that is marked. */
+static inline int octets_before(uint64_t marked) {
+#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __builtin_ctzll(marked) / 8;
+#else
+    char octets[8];
+    int before = 0;
+    memcpy(octets, &marked, 8);
+    while (!octets[before]) before++;
+    return before;
+#endif
+}
+
+/* The octets that may end a plain stretch of a string. */
+static inline uint64_t first_special(uint64_t word, bool ascii) {
+    uint64_t found = first_ones(word, '"') | first_ones(word, '\\') | first_below(word, 0x20);
     return ascii ? found | (word & EACH_OCTET(0x80)) : found;
 }
 
@@ -114,16 +139,9 @@ static inline uint64_t special(uint64_t word, bool ascii) {
 /* Goes to the first octet that may end a plain stretch of a string. */
 static inline void pass_plain(Reader *reader) {
     while (reader->end - reader->at >= 8) {
-        uint64_t found = special(eight_octets(reader->at), reader->ascii);
-        if (found) {
-#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-            reader->at += __builtin_ctzll(found) / 8;
-            return;
-#else
-            break;
-#endif
-        }
-        reader->at += 8;
+        uint64_t found = first_special(eight_octets(reader->at), reader->ascii);
+        reader->at += found ? octets_before(found) : 8;
+        if (found) return;
     }
     while (reader->at < reader->end) {
         unsigned char octet = (unsigned char)*reader->at;
@@ -147,14 +165,14 @@ static int hexadecimal(const char *from) {
 }
 
 /* Passes over an escape, and tells the character that it stands for; -1: none, or one that is in doubt. */
-static int32_t escape(const char **at, const char *end) {
-    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+static inline int32_t escape(const char **at, const char *end) {
+    static const char meant[256] = {['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'};
     const char *from = *at + 1;
     if (from >= end) return -1;
     if (*from != 'u') {
-        const char *letter = *from ? strchr(letters, *from) : NULL;
+        char letter = meant[(unsigned char)*from];
         *at = from + 1;
-        return letter ? meant[letter - letters] : -1;
+        return letter ? letter : -1;
     }
     if (end - from < 5) return -1;
     int32_t unit = hexadecimal(from + 1);
@@ -192,13 +210,23 @@ static inline bool read_text(Reader *reader, Text *text) {
     return true;
 }
 
-static char *write_text(char *to, const Text *text) {
+/* Copies a text without its escapes, up to a limit of the room there is, and tells where it ends. */
+static char *write_text(char *to, const char *limit, const Text *text) {
     if (text->octets == text->length) {
         memcpy(to, text->begin, text->length);
         return to + text->length;
     }
     const char *at = text->begin, *end = at + text->length;
     while (at < end) {
+        while (end - at >= 8 && limit - to >= 8) {
+            uint64_t found = first_ones(eight_octets(at), '\\');
+            memcpy(to, at, 8);
+            int plain = found ? octets_before(found) : 8;
+            at += plain;
+            to += plain;
+            if (found) break;
+        }
+        if (at == end) break;
         if (*at != '\\') {
             *to++ = *at++;
             continue;
@@ -311,8 +339,8 @@ static double quotient(uint64_t digits, uint64_t power) {
 }
 #endif
 
-/* The nearest double, where it is found with arithmetic that is exact but for one rounding; else it is in doubt. */
-static bool as_double(const Number *number, double *value) {
+/* The nearest double, where it is found with arithmetic that is exact but for one rounding. */
+static inline bool as_double(const Number *number, double *value) {
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     double found;
@@ -332,6 +360,45 @@ static bool as_double(const Number *number, double *value) {
         return false;
     }
     *value = number->negative ? -found : found;
+    return true;
+}
+
+/* Room for one more of something; NULL if there is none. */
+static void *more(void *some, int64_t *room, size_t size) {
+    int64_t wanted = *room * 2 + 1024;
+    void *found = wanted < INT32_MAX ? realloc(some, (size_t)wanted * size) : NULL;
+    if (found) *room = wanted;
+    return found;
+}
+
+static bool read_double(Reader *reader, const Node *node, Value *value) {
+    const char *begin = reader->at;
+    Number number;
+    if (!read_number(reader, &number)) return false;
+    if (as_double(&number, &value->number)) return true;
+    if (number.significant + number.exponent > DBL_MAX_10_EXP) return false; /* perhaps no finite one */
+    if (reader->delayed == reader->room) {
+        Number_text *numbers = more(reader->numbers, &reader->room, sizeof *numbers);
+        reader->exhausted = !numbers;
+        if (!numbers) return false;
+        reader->numbers = numbers;
+    }
+    reader->numbers[reader->delayed++] =
+        (Number_text){begin, (uint32_t)(reader->at - begin), (int)(node - reader->nodes), value - node->values};
+    return true;
+}
+
+/* The numbers that were left to Python, whose reader of doubles is exact. */
+static bool read_delayed(Reader *reader) {
+    for (int64_t i = 0; i < reader->delayed; i++) {
+        const Number_text *number = &reader->numbers[i];
+        PyObject *text = PyBytes_FromStringAndSize(number->begin, number->length); /* ends with a zero, as is asked for */
+        if (!text) return false;
+        double value = PyOS_string_to_double(PyBytes_AsString(text), NULL, NULL);
+        Py_DECREF(text);
+        if (PyErr_Occurred()) return false;
+        reader->nodes[number->node].values[number->place].number = value;
+    }
     return true;
 }
 
@@ -384,15 +451,15 @@ static bool pass_value(Reader *reader) {
     }
 }
 
-static bool read_scalar(Reader *reader, Kind kind, Value *value) {
+static inline bool read_scalar(Reader *reader, const Node *node, Value *value) {
     Number number;
-    switch (kind) {
+    switch (node->kind) {
     case STRING:
         return read_text(reader, &value->text);
     case INT:
         return read_number(reader, &number) && as_integer(&number, &value->whole);
     case FLOAT:
-        return read_number(reader, &number) && as_double(&number, &value->number);
+        return read_double(reader, node, value);
     default:
         value->whole = peek(reader) == 't';
         return value->whole ? take_word(reader, "true", 4) : take_word(reader, "false", 5);
@@ -404,17 +471,13 @@ static bool read_items(Reader *reader, Node *node) {
     if (take(reader, ']')) return true;
     do {
         if (node->items == node->room) {
-            int64_t room = node->room * 2 + 1024;
-            Value *more = room < INT32_MAX ? realloc(node->values, (size_t)room * sizeof *more) : NULL;
-            if (!more) {
-                reader->exhausted = true;
-                return false;
-            }
-            node->values = more;
-            node->room = room;
+            Value *values = more(node->values, &node->room, sizeof *values);
+            reader->exhausted = !values;
+            if (!values) return false;
+            node->values = values;
         }
         after_space(reader);
-        if (!read_scalar(reader, node->kind, &node->values[node->items])) return false;
+        if (!read_scalar(reader, node, &node->values[node->items])) return false;
         node->items++;
     } while (take(reader, ','));
     return take(reader, ']');
@@ -474,7 +537,7 @@ static bool read_object(Reader *reader, Node *node) {
             if (!read_object(reader, child)) return false;
         } else {
             if (!(child->repeated ? read_items(reader, child)
-                                  : read_scalar(reader, child->kind, &child->values[reader->row])))
+                                  : read_scalar(reader, child, &child->values[reader->row])))
                 return false;
             child->valid[reader->row] = 1;
         }
@@ -484,9 +547,11 @@ static bool read_object(Reader *reader, Node *node) {
 
 /* Reads the object that is all of a stretch; if it is in doubt, nothing of it remains. */
 static bool read_row(Reader *reader) {
+    int64_t delayed = reader->delayed;
     bool sure = read_object(reader, reader->nodes);
     after_space(reader);
     sure = sure && reader->at == reader->end;
+    if (!sure) reader->delayed = delayed;
     for (int i = 0; i < reader->count; i++) {
         Node *node = &reader->nodes[i];
         if (!sure) node->valid[reader->row] = 0, node->seen = -1;
@@ -574,12 +639,12 @@ static bool append_values(PyObject *buffers, const Node *node, int64_t count) {
         first = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((count + 1) * 4));
         second = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)octets);
         if (first && second) {
-            char *begin = PyBytes_AsString(second), *to = begin;
+            char *begin = PyBytes_AsString(second), *to = begin, *limit = begin + octets;
             int32_t *offsets = (int32_t *)(void *)PyBytes_AsString(first);
             offsets[0] = 0;
             Py_BEGIN_ALLOW_THREADS;
             for (int64_t i = 0; i < count; i++) {
-                if (!valid || valid[i]) to = write_text(to, &node->values[i].text);
+                if (!valid || valid[i]) to = write_text(to, limit, &node->values[i].text);
                 offsets[i + 1] = (int32_t)(to - begin);
             }
             Py_END_ALLOW_THREADS;
@@ -641,11 +706,12 @@ static PyObject *read_all(Reader *reader, const Py_buffer *text, const int64_t *
             PyErr_SetString(PyExc_ValueError, "an object begins or ends outside of the text");
         } else if (reader->exhausted) {
             PyErr_NoMemory();
-        } else if (append_buffers(buffers, reader->nodes, reader->nodes, reader->row)) {
+        } else if (read_delayed(reader) && append_buffers(buffers, reader->nodes, reader->nodes, reader->row)) {
             result = Py_BuildValue("LOy#", (long long)reader->row, buffers, (const char *)doubtful, (Py_ssize_t)(doubts * 8));
         }
     }
     free(doubtful);
+    free(reader->numbers);
     Py_XDECREF(buffers);
     return result;
 }
