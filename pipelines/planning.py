@@ -486,8 +486,16 @@ def list_inputs(
         return
     found = _match(project, name, dates)
     whole = not reader_of(project, name).splittable
+
+    def look(path: str) -> Input:
+        return _input(name, found[path], project.directory, whole)
+
+    paths = sorted(found)
+    if all(map(is_local, paths)):  # here threads would wait for each other: 260 µs of processor time a file, not 31
+        yield from map(look, paths)
+        return
     with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-        yield from pool.map(lambda path: _input(name, found[path], project.directory, whole), sorted(found))
+        yield from pool.map(look, paths)
 
 
 def _match(project: Project, name: str, dates: Sequence[datetime.date]) -> dict[str, FileMetadata]:

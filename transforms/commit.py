@@ -105,7 +105,8 @@ def result_of(plan: BuildPlan) -> Published | None:
 
 def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sliced) -> DayManifest:
     """Puts together what a build of one day has counted, in an order that does not depend on how it ran."""
-    blocks: dict[tuple[str, str], list[tally.BlockTally]] = defaultdict(list)
+    stretches: dict[tuple[str, str], list[tally.StretchTally]] = defaultdict(list)
+    rejected: list[RejectedExample] = []
     accounting: dict[str, Counter[str]] = {name: Counter() for name in plan.sources}
     reasons: dict[str, Counter[str]] = {name: Counter() for name in plan.sources}
     latest: dict[str, int] = dict(plan.complete_until)
@@ -113,7 +114,12 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
     delays: dict[str, list[DelayCounts]] = defaultdict(list)
     for counted in tallies:
         if isinstance(counted, tally.BlockTally):
-            blocks[counted.source, counted.name].append(counted)
+            for stretch in counted.stretches:
+                stretches[counted.source, stretch.name].append(stretch)
+            rejected.extend(
+                RejectedExample(source=counted.source, reason=reason, path=name, offset=offset, detail=detail)
+                for reason, name, offset, detail in counted.rejected_examples
+            )
             numbers = {"lines": counted.lines, "blank": counted.blank, "filtered": counted.filtered, "out_of_range": counted.out_of_range,
                        "rejected": sum(counted.reasons.values()), "no_consent": counted.no_consent,
                        "forgotten": counted.forgotten,
@@ -131,7 +137,7 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
         **plan.manifest,
         shards=plan.shards,
         inputs=sorted(
-            [*plan.copies, *(_input_file(source, name, found) for (source, name), found in blocks.items())],
+            [*plan.copies, *(_input_file(source, name, found) for (source, name), found in stretches.items())],
             key=lambda file: (file.source, file.path),
         ),
         watermarks={
@@ -139,7 +145,7 @@ def manifest_of(plan: BuildPlan, tallies: Sequence[tally.Tally], statistics: Sli
             for rule in sorted(plan.examples.attributions, key=lambda rule: rule.outcome)
         },
         accounting={name: _counts(name, accounting[name], reasons[name]) for name in sorted(plan.sources)},
-        rejected_examples=_rejected_examples(blocks),
+        rejected_examples=_rejected_examples(rejected),
         splits={split: _split(plan, split, statistics) for split in _split_names(plan)},
         anomalies=None,
         anonymity=_anonymity(plan, tallies, accounting[PREDICTIONS]),
@@ -233,20 +239,21 @@ def check(manifest: DayManifest, plan: BuildPlan) -> None:
         raise ValidationError("nothing was published.\n  " + "\n  ".join(problems))
 
 
-def _input_file(source: str, name: str, blocks: list[tally.BlockTally]) -> InputFile:
-    stretches = sorted((block.raw_offset, block.raw_bytes, block.crc32c) for block in blocks if block.raw_bytes)
+def _input_file(source: str, name: str, stretches: list[tally.StretchTally]) -> InputFile:
     checksum = end = 0
-    for offset, length, stretch in stretches:
+    for offset, length, stretch in sorted(
+        (one.raw_offset, one.raw_bytes, one.crc32c) for one in stretches if one.raw_bytes
+    ):
         if offset != end:
             raise InputError(f"{name!r} changed while it was read: bytes {end:,} to {offset:,} were never seen")
         checksum, end = combine(checksum, stretch, length), offset + length
-    damaged = next((block.damaged for block in blocks if block.damaged), None)
+    damaged = next((stretch.damaged for stretch in stretches if stretch.damaged), None)
     return InputFile(
         source=source,
         path=name,
         bytes=end,
         crc32c=f"{checksum:08x}",
-        lines=sum(block.lines for block in blocks),
+        lines=sum(stretch.lines for stretch in stretches),
         damaged=damaged,
     )
 
@@ -277,13 +284,11 @@ def _anonymity(plan: BuildPlan, tallies: Sequence[tally.Tally], counts: Counter[
     }  # fmt: skip
 
 
-def _rejected_examples(blocks: dict[tuple[str, str], list[tally.BlockTally]]) -> list[RejectedExample]:
+def _rejected_examples(rejected: list[RejectedExample]) -> list[RejectedExample]:
+    """Of each source and reason the first, by file and offset."""
     first: dict[tuple[str, str], RejectedExample] = {}
-    for (source, name), found in sorted(blocks.items()):
-        for reason, offset, detail in sorted(example for block in found for example in block.rejected_examples):
-            first.setdefault(
-                (source, reason), RejectedExample(source=source, reason=reason, path=name, offset=offset, detail=detail)
-            )
+    for example in sorted(rejected, key=lambda one: (one.path, one.offset, one.detail)):
+        first.setdefault((example.source, example.reason), example)
     return [first[key] for key in sorted(first)]
 
 

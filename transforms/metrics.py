@@ -29,8 +29,9 @@ def _count(encoded: bytes) -> bytes:
         _add(f"lines_{source}", counted.lines)
         _add(f"rejected_{source}", sum(counted.reasons.values()))
         _add(f"rows_{source}", counted.kept)
-        _add(f"bytes_{source}", counted.raw_bytes)
-        Metrics.distribution(NAMESPACE, f"block_bytes_{source}").update(counted.raw_bytes)
+        size = sum(stretch.raw_bytes for stretch in counted.stretches)
+        _add(f"bytes_{source}", size)
+        Metrics.distribution(NAMESPACE, f"block_bytes_{source}").update(size)
     elif isinstance(counted, tally.PartTally):
         _add(f"{counted.kind}_written", counted.rows)
         Metrics.distribution(NAMESPACE, "part_bytes").update(counted.size)

@@ -1,7 +1,7 @@
 """From blocks of lines to the rows that take part in the build."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -21,6 +21,7 @@ from retrolabel.transforms.kernels.select import select
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.plan import RIVALS, BuildPlan, SourcePlan
 from retrolabel.transforms.progress import progress
+from retrolabel.transforms.small_files import parse_together
 
 REJECTS, TALLIES = "rejects", "tallies"
 
@@ -31,7 +32,7 @@ class ParseBlocks(beam.PTransform):
 
     plan: BuildPlan
 
-    def expand(self, blocks: beam.PCollection[Block]) -> Any:
+    def expand(self, blocks: beam.PCollection[tuple[Block, ...]]) -> Any:
         """Main output: partitions of rows; `RIVALS`: narrow ones of predictions; `rejects`: of rejected lines; `tallies`: encoded counts."""
         return blocks | "ParseBlocks" >> beam.ParDo(ParallelDo(_ParseBlock(self.plan))).with_output_types(
             Partition, **{RIVALS: Partition, REJECTS: Partition, TALLIES: bytes}
@@ -40,27 +41,28 @@ class ParseBlocks(beam.PTransform):
 
 @dataclasses.dataclass(frozen=True)
 class _ParseBlock:
-    """Parses one block."""
+    """Parses one block, or those of several small files at once."""
 
     plan: BuildPlan
 
-    def __call__(self, block: Block) -> Iterator[object]:
-        source = self.plan.sources[block.source]
-        parsed = source.reader.parse(block)
+    def __call__(self, blocks: tuple[Block, ...]) -> Iterator[object]:
+        name = blocks[0].source
+        source = self.plan.sources[name]
+        parsed, lines = parse_together(blocks, source.reader)
         try:
             selected = select(parsed.table, source.selection)
         except ConfigError as error:
             raise ConfigError(f"{source.place}: {error}") from None
         known = _without_forgotten(selected.kept, source)
         kept = self._protected(known, source)
-        if self.plan.consent and block.source == CONSENT:
+        if self.plan.consent and name == CONSENT:
             kept = decisions_of(kept, self.plan.consent)
-        counted = count_block(block, parsed.lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,
+        counted = count_blocks(blocks, lines, parsed.blank, parsed.rejects, selected.filtered, selected.out_of_range,
                               kept.num_rows, selected.no_consent, selected.kept.num_rows - known.num_rows, selected.latest)  # fmt: skip
         progress.add("reading", lines=parsed.lines, rejected=parsed.rejects.num_rows)
         results: list[object] = [beam.pvalue.TaggedOutput(TALLIES, tally.encode(counted))]
         if kept.num_rows:
-            results.append(Partition(block.source, arrange(kept, source.hash_by)))
+            results.append(Partition(name, arrange(kept, source.hash_by)))
         if selected.around.num_rows:
             rivals = self.plan.narrow(self._protected(_without_forgotten(selected.around, source), source))
             results.append(beam.pvalue.TaggedOutput(RIVALS, Partition(RIVALS, arrange(rivals, source.hash_by))))
@@ -82,9 +84,9 @@ def _without_forgotten(table: pa.Table, source: SourcePlan) -> pa.Table:
     return table
 
 
-def count_block(
-    block: Block,
-    lines: int,
+def count_blocks(
+    blocks: Sequence[Block],
+    lines: Sequence[int],
     blank: int,
     rejects: pa.Table,
     filtered: int,
@@ -94,7 +96,7 @@ def count_block(
     forgotten: int,
     latest: int | None,
 ) -> tally.BlockTally:
-    """Counts what became of a block's lines, with the first rejected line of each reason as its example."""
+    """Counts what became of the lines of blocks parsed together, with the first rejected line of each reason as its example."""
     reasons = {
         entry["values"]: entry["counts"]
         for entry in pc.value_counts(rejects.column("reason").combine_chunks()).to_pylist()
@@ -103,8 +105,12 @@ def count_block(
     examples = []
     for reason in reasons:
         first = pc.index(reason_column, reason).as_py()
-        examples.append((reason, rejects.column("offset")[first].as_py(), rejects.column("detail")[first].as_py()))
+        path, offset, detail = (rejects.column(name)[first].as_py() for name in ("path", "offset", "detail"))
+        examples.append((reason, path, offset, detail))
+    stretches = [
+        tally.StretchTally(block.path, count, block.raw_offset, block.raw_bytes, block.crc32c, block.damaged)
+        for block, count in zip(blocks, lines, strict=True)
+    ]
     return tally.BlockTally(
-        block.source, block.path, lines, blank, reasons, filtered, out_of_range, kept, no_consent, forgotten, latest,
-        block.raw_offset, block.raw_bytes, block.crc32c, block.damaged, examples,
+        blocks[0].source, stretches, sum(lines), blank, reasons, filtered, out_of_range, kept, no_consent, forgotten, latest, examples,
     )  # fmt: skip

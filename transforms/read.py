@@ -2,7 +2,6 @@
 
 import bz2
 import contextlib
-import dataclasses
 import io
 import os
 import re
@@ -10,9 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Protocol
 
-import apache_beam as beam
 import google_crc32c
-import msgspec
 import zstandard
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from isal import igzip_lib, isal_zlib
@@ -22,8 +19,7 @@ from retrolabel.schemas.reject import KEPT_BYTES
 from retrolabel.transforms.ask import blocks_of_slice
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader
-from retrolabel.transforms.parallel import ParallelDo
-from retrolabel.transforms.plan import BuildPlan, Fingerprint, Input
+from retrolabel.transforms.plan import Fingerprint, Input
 from retrolabel.transforms.progress import progress
 from retrolabel.transforms.storage import beam_filesystems, is_local, told
 
@@ -35,9 +31,6 @@ MAX_LINE_BYTES = 10 * 2**20
 
 MAX_RECORD_BYTES = 256 * 2**20
 """The same for records that are no lines, such as one JSON document."""
-
-_ASKED_AT_ONCE = 8
-"""Slices of log stores that are read at a time."""
 
 _PIECE = 2**20
 _FED = 2**16
@@ -67,36 +60,6 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Returns up to `size` bytes, none at the end."""
-
-
-@dataclasses.dataclass(eq=False)
-class ReadBlocks(beam.PTransform):
-    """Cuts files into stretches, and reads these into blocks of whole records.
-
-    They are cut here, and not when the pipeline is made, so that a terabyte is told to the engine as its files, not as a hundred thousand stretches.
-    """
-
-    plan: BuildPlan
-
-    def expand(self, inputs: beam.PCollection[Input]) -> beam.PCollection[Block]:
-        """The work is in `blocks_of`, which needs no Beam."""
-        return (
-            inputs
-            | "Stretches" >> beam.FlatMap(stretches_of).with_output_types(Input)
-            | "Spread" >> beam.Reshuffle()
-            | "ReadBlocks" >> beam.ParDo(ParallelDo(_Read(self.plan), _ASKED_AT_ONCE)).with_output_types(Block)
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Read:
-    """Reads a file's blocks one by one as they are asked for; a slice of a log store on the thread that waits for its answers."""
-
-    plan: BuildPlan
-
-    def __call__(self, stretch: Input) -> Iterable[Block]:
-        blocks = blocks_of(stretch, self.plan.sources[stretch.source].reader)
-        return blocks if stretch.query is None else list(blocks)
 
 
 def blocks_of(stretch: Input, reader: LineReader) -> Iterator[Block]:
@@ -466,24 +429,3 @@ def stretches_of(file: Input) -> Iterable[Input]:
         return [file]
     starts = range(0, file.size, BLOCK_BYTES)
     return [file._replace(start=start, stop=min(start + BLOCK_BYTES, file.size)) for start in starts]
-
-
-class BlockCoder(beam.coders.Coder):
-    """Blocks travel inside a stage only; should a runner cut there all the same, they travel as MessagePack."""
-
-    def encode(self, block: Block) -> bytes:
-        return msgspec.msgpack.encode(dataclasses.astuple(block))
-
-    def decode(self, encoded: bytes) -> Block:
-        fields = msgspec.msgpack.decode(encoded)
-        fields[4] = tuple(tuple(line) for line in fields[4])
-        return Block(*fields)
-
-    def estimate_size(self, block: Block) -> int:
-        return len(block.data)
-
-    def is_deterministic(self) -> bool:
-        return True
-
-
-beam.coders.registry.register_coder(Block, BlockCoder)

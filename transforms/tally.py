@@ -8,12 +8,24 @@ EXAMPLES, MODEL = "examples", "model"
 """What statistics are of."""
 
 
-class BlockTally(msgspec.Struct, tag="block", frozen=True):
-    """Of one block: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + no_consent + forgotten + kept`."""
+class StretchTally(msgspec.Struct, frozen=True, array_like=True):
+    """Of a stretch of one file."""
 
-    source: str
     name: str
     """Of the file, as in the manifest."""
+    lines: int
+    raw_offset: int
+    raw_bytes: int
+    crc32c: int
+    damaged: str | None
+
+
+class BlockTally(msgspec.Struct, tag="block", frozen=True):
+    """Of blocks parsed together: `lines = blank + rejected + parsed`, `parsed = filtered + out_of_range + no_consent + forgotten + kept`."""
+
+    source: str
+    stretches: list[StretchTally]
+    """Of each block."""
     lines: int
     blank: int
     reasons: dict[str, int]
@@ -24,12 +36,8 @@ class BlockTally(msgspec.Struct, tag="block", frozen=True):
     forgotten: int
     latest: int | None
     """The latest event time, in microseconds of UTC."""
-    raw_offset: int
-    raw_bytes: int
-    crc32c: int
-    damaged: str | None
-    rejected_examples: list[tuple[str, int, str]]
-    """For each reason the first line in the block: reason, offset, detail."""
+    rejected_examples: list[tuple[str, str, int, str]]
+    """For each reason the first line: reason, name, offset, detail."""
 
 
 class SourceTally(msgspec.Struct, tag="source", frozen=True):
