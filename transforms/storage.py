@@ -39,16 +39,32 @@ def read_bytes(path: str) -> bytes:
         FileNotFoundError: there is none.
         StorageError: it cannot be read.
     """
-    with using(path, "read"):
-        if is_local(path):
-            with open(path, "rb") as file:
-                return file.read()
-        beam = beam_filesystems()
-        if not beam.exists(path):
-            raise FileNotFoundError(path)
-        with _unless_removed(path), beam.open(path, compression_type="uncompressed") as file:
-            data: bytes = file.read()
-        return data
+    return b"".join(pieces_of(path, -1))
+
+
+def pieces_of(path: str, size: int) -> Iterator[bytes]:
+    """The content of a file, so many bytes at a time; -1 for all at once.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StorageError: it cannot be read.
+    """
+    with using(path, "read"), _opened(path) as file:
+        while piece := file.read(size):
+            yield piece
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    if is_local(path):
+        with open(path, "rb") as local:
+            yield local
+        return
+    beam = beam_filesystems()
+    if not beam.exists(path):
+        raise FileNotFoundError(path)
+    with _unless_removed(path), beam.open(path, compression_type="uncompressed") as stored:
+        yield stored
 
 
 def write_once(path: str, data: bytes, modified: float | None = None) -> None:

@@ -14,6 +14,9 @@ from retrolabel.transforms.receipts import read_receipts, receipt_ids, receipt_p
 
 _NOTHING = "nothing"
 
+_PIECE = 2**20
+"""Bytes of a file that are read at a time."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
@@ -119,16 +122,19 @@ def _look(root: str, manifest: DayManifest) -> Iterator[Looked]:
 
 
 def _damage_of(root: str, part: PartFile) -> Damage | None:
+    digest, size = hashlib.sha256(), 0
     try:
-        data = storage.read_bytes(storage.join(root, part.path))
+        for piece in storage.pieces_of(storage.join(root, part.path), _PIECE):
+            size += len(piece)
+            digest.update(piece)
     except FileNotFoundError:
         return Damage(part.path, _NOTHING, f"{part.bytes:,} bytes")
     except StorageError as error:
         return Damage(part.path, _refused(error), f"{part.bytes:,} bytes")
-    if len(data) != part.bytes:
-        return Damage(part.path, f"{len(data):,} bytes", f"{part.bytes:,}")
-    digest = hashlib.sha256(data).hexdigest()
-    return None if digest == part.sha256 else Damage(part.path, f"SHA-256 {digest}", part.sha256)
+    if size != part.bytes:
+        return Damage(part.path, f"{size:,} bytes", f"{part.bytes:,}")
+    found = digest.hexdigest()
+    return None if found == part.sha256 else Damage(part.path, f"SHA-256 {found}", part.sha256)
 
 
 def _of_document(root: str, path: str, error: Exception, expected: str) -> Damage:

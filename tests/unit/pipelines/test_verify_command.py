@@ -1,6 +1,7 @@
 """verify reads every file that a version lists, once, and names those that are not what was published."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,15 @@ def test_what_retention_removes_at_the_same_moment_is_no_damage(dataset, monkeyp
     monkeypatch.setattr(verify, "version_numbers", then_expire)
     gone.unlink()
     assert "2 versions" in run(str(dataset)).stdout
+
+
+def test_a_file_of_any_size_is_looked_at_in_little_memory(dataset):
+    part = part_of(dataset, 3)
+    with part.open("ab") as file:
+        file.truncate(200_000_000)
+    tracemalloc.start()
+    try:
+        assert "found 200,000,000 bytes" in run(str(dataset), code=6).stdout
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
