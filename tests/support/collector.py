@@ -28,8 +28,10 @@ def collecting(folder: pathlib.Path, *options: str, port: int = 0) -> Iterator[t
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        line = process.stderr.readline()
-        yield process, int(re.search(r"listening on 127.0.0.1:(\d+)", line)[1])
+        told = (re.search(r"listening on 127.0.0.1:(\d+)", line) for line in process.stderr)
+        listening = next(filter(None, told), None)
+        assert listening, "it has ended"
+        yield process, int(listening[1])
     finally:
         process.kill()
         process.wait()
