@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -17,6 +19,12 @@ def test_on_zen_4_numpy_is_told_while_it_is_imported_and_nobody_after() -> None:
     with quick_sorts(ZEN4):
         assert "X86_V4" in os.environ[SETTING]
     assert SETTING not in os.environ
+
+
+def test_names_that_numpy_does_not_know_are_no_error_where_warnings_are() -> None:
+    code = f"from retrolabel.pipelines.cli import quick_sorts\nwith quick_sorts({ZEN4!r}): import numpy"
+    ran = subprocess.run([sys.executable, "-W", "error::ImportWarning", "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(
