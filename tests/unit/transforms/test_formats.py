@@ -423,6 +423,36 @@ def test_documents_of_elasticsearch_from_dumps_and_bulk_requests(tmp_path):
         assert (rows, rejects) == ([{"index": "clicks", "key": "7", "id": "a", "under": "a"}] * 3, [])
 
 
+def answer(first, documents, **layout):
+    """What a search or a scroll of Elasticsearch answers."""
+    hits = [
+        {"_index": "a", "_id": f"d{n}", "_score": 1.0, "_source": {"id": n, "hits": [{"took": n}]}} for n in documents
+    ]
+    return json.dumps({**first, "timed_out": False, "_shards": {"total": 1, "failed": 0}, "hits": {"total": {"value": 9, "relation": "eq"}, "max_score": 1.0, "hits": hits}}, **layout)  # fmt: skip
+
+
+ANSWERS = {
+    "pages of a scroll": lambda: "\n".join(answer({"_scroll_id": "FGl[uY==", "took": 3}, range(n, n + 3), separators=(",", ":")) for n in (0, 3, 6)),
+    "pages without line ends": lambda: "".join(answer({"took": 3}, range(n, n + 3)) for n in (0, 3, 6)),
+    "pages with line ends in them": lambda: "\n".join(answer({"took": 3}, range(n, n + 3), indent=2) for n in (0, 3, 6)),
+    "hits alone": lambda: json.dumps({"hits": {"hits": json.loads(answer({"took": 3}, range(9)))["hits"]["hits"]}}),
+    "one page and an empty one": lambda: answer({"_scroll_id": "x"}, range(9)) + "\n" + answer({"_scroll_id": "x"}, []) + "\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("block", [100, 700, 2**20])
+def test_answers_of_elasticsearch_hold_documents(tmp_path, monkeypatch, name, block):
+    monkeypatch.setattr(read, "BLOCK_BYTES", block)
+    path = written(tmp_path, ANSWERS[name]().encode())
+    rows, rejects = parse_file(
+        path, "elasticsearch", fields(name="_id", id=("_source.id", "long"), same=("id", "long"))
+    )
+    assert rows == [{"name": f"d{n}", "id": n, "same": n} for n in range(9)]
+    assert rejects == []
+    assert FORMATS["elasticsearch"].sniff(path.read_bytes()) > 0.9
+
+
 def test_results_of_log_analytics(tmp_path):
     rows = [["2026-11-20T10:00:00Z", "a", 1.5, '{"x":1}'], ["2026-11-20T10:00:01Z", 'b,"]', None, None], ["short"]]
     table = {
