@@ -21,7 +21,7 @@ _LONG = 16
 _TOKEN = re.compile(r"(?=.*\d).{8,}", re.DOTALL)
 """Texts that tell things apart, rather than kinds of things."""
 
-_ADDRESS = re.compile(r" |^/|://")
+_ADDRESS = re.compile(r" |^/|://|^[\w.-]+=.")
 """Texts that say where something is, not which one."""
 
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
@@ -231,7 +231,7 @@ def find_id(sampled: Sampled, key: Sequence[str]) -> str | None:
             if not _EVENT_ID.fullmatch(name) and (_OF_OTHERS.search(name) or _is_counter(values)):
                 continue
             if any(_ADDRESS.search(str(value)) for value in values):
-                continue  # a request line or a URL: two events may share it
+                continue  # a request line, a URL or a query string: two events may share it
             if key and values == [row[0] for row in keys]:
                 continue
             likely.append(name)

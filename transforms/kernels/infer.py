@@ -361,7 +361,7 @@ def with_parameters(sampled: Sampled) -> Sampled:
     """The sample with the parameters of query strings in its texts as further fields (see `query_text.py`)."""
     taken = {guess.field.name for guess in sampled.guesses} | _OWN
     known = {guess.field.path for guess in sampled.guesses if guess.field.query}
-    more = []
+    more, seen = [], set()
     for guess in sampled.guesses:
         if guess.field.kind != "string" or guess.field.repeated or guess.field.path in known:
             continue
@@ -372,6 +372,9 @@ def with_parameters(sampled: Sampled) -> Sampled:
                     found[name].append(value)
         common = sorted(found, key=lambda name: -len(found[name]))[:MOST_FIELDS]
         for name in (name for name in found if name in common and name and not _SURROGATE.search(name)):
+            if (copy := (name, *found[name])) in seen:
+                continue  # a URL and its query string beside it
+            seen.add(copy)
             named = _name((*guess.field.path, name), taken)
             parameter = _guess((*guess.field.path, name), found[name], len(sampled.records), named, False, False)
             field = dataclasses.replace(parameter.field, path=guess.field.path, query=name, nullable=True)

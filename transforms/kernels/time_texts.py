@@ -5,6 +5,10 @@
     20261120T100000Z               ISO 8601 without separators
     [20/Nov/2026:10:00:00 +0000]   Apache's %t, Nginx's $time_local
     Fri, 20 Nov 2026 10:00:00 GMT  RFC 1123, RFC 5322, HTTP
+    20/Nov/2026:10:00:00.123       HAProxy
+    Fri Nov 20 2026 10:00:00 GMT+0000 (Coordinated Universal Time)
+                                   JavaScript's toString
+    2026/11/20 9:05:00             its toLocaleString in Japanese and Chinese, `2026-11-20, 9:05:00 a.m.` in Canadian English
     Fri Nov 20 10:00:00 2026       C's ctime, Apache's error log, Java's Date with `UTC` before the year
 
 A month in numbers beside the day is read only in the order that the contract says (`date_order`), for nobody can tell from a text which is which:
@@ -34,7 +38,8 @@ _SHAPES = tuple(
     for shape in (
         rf"^{_YEAR}[/-](?P<month>[0-9]{{2}})[/-](?P<day>[0-9]{{2}})[T ]{_CLOCK} ?(?P<zone>Z|UTC|GMT|{_OFFSET})?(?: UTC| GMT)?$",
         rf"^{_YEAR}(?P<month>[0-9]{{2}})(?P<day>[0-9]{{2}})T(?P<clock>[0-9]{{6}}(?:[.,][0-9]{{1,9}})?)(?P<zone>Z|{_OFFSET})?$",
-        rf"^\[?(?P<day>[0-9]{{2}})/{_MONTH}/{_YEAR}:{_CLOCK} (?P<zone>{_OFFSET})\]?$",
+        rf"^\[?(?P<day>[0-9]{{2}})/{_MONTH}/{_YEAR}:{_CLOCK}(?: (?P<zone>{_OFFSET}))?\]?$",
+        rf"^{_DAY} {_MONTH} (?P<day>[0-9]{{2}}) {_YEAR} {_CLOCK} GMT(?P<zone>{_OFFSET})(?: [(][^()]*[)])?$",
         rf"^(?:{_DAY}, )?(?P<day>[0-9]{{1,2}}) {_MONTH} {_YEAR} {_CLOCK} (?P<zone>Z|UTC|GMT|{_OFFSET})$",
         rf"^{_DAY} {_MONTH} (?P<day>[ 0-9][0-9]) {_CLOCK} (?:(?P<zone>UTC|GMT) )?{_YEAR}$",
     )
@@ -46,12 +51,13 @@ _BLANKS = " \u00a0\u202f"
 
 _MONTH_NUMBER, _DAY_NUMBER = "(?P<month>[0-9]{1,2})", "(?P<day>[0-9]{1,2})"
 _REST = (
-    rf"[/.-]{_YEAR},? (?P<hour>[0-9]{{1,2}})(?P<minute>:[0-9]{{2}})(?P<second>:[0-9]{{2}}(?:[.,][0-9]{{1,9}})?)?"
+    rf",? (?P<hour>[0-9]{{1,2}})(?P<minute>:[0-9]{{2}})(?P<second>:[0-9]{{2}}(?:[.,][0-9]{{1,9}})?)?"
     rf"(?:[{_BLANKS}]?(?P<half>[aApP])[.]?[mM][.]?)?(?: ?(?P<zone>Z|UTC|GMT|{_OFFSET}))?$"
 )
-_NUMBERED: Mapping[DateOrder, str] = {
-    "mdy": f"^{_MONTH_NUMBER}[/.-]{_DAY_NUMBER}{_REST}",
-    "dmy": f"^{_DAY_NUMBER}[/.-]{_MONTH_NUMBER}{_REST}",
+_NUMBERED: Mapping[str, str] = {
+    "mdy": f"^{_MONTH_NUMBER}[/.-]{_DAY_NUMBER}[/.-]{_YEAR}{_REST}",
+    "dmy": f"^{_DAY_NUMBER}[/.-]{_MONTH_NUMBER}[/.-]{_YEAR}{_REST}",
+    "ymd": f"^{_YEAR}[/.-]{_MONTH_NUMBER}[/.-]{_DAY_NUMBER}{_REST}",
 }
 
 _HOURS = tuple(f"{hour:02}" for hour in range(24))
@@ -65,8 +71,9 @@ def as_iso(text: str, order: DateOrder | None = None) -> str | None:
     """The time in ISO 8601; None if it is written in no way that is known here."""
     if "\n" in text:
         return None
-    if order and (numbered := re.match(_NUMBERED[order], text, re.ASCII)):
-        return _of_numbers(numbered)
+    for numbers in _orders(order):
+        if numbered := re.match(_NUMBERED[numbers], text, re.ASCII):
+            return _of_numbers(numbered)
     match = next(filter(None, (pattern.match(text) for _, pattern in _SHAPES)), None)
     if match is None:
         return None
@@ -75,6 +82,10 @@ def as_iso(text: str, order: DateOrder | None = None) -> str | None:
     day = match["day"].strip().rjust(2, "0")
     clock = re.sub(_SQUEEZED, r"\1:\2:\3", match["clock"])
     return f"{match['year']}-{month}-{day}T{clock}{'Z' if zone in ('UTC', 'GMT') else zone}"
+
+
+def _orders(order: DateOrder | None) -> list[str]:
+    return [order, "ymd"] if order else ["ymd"]
 
 
 def is_numbered(text: str) -> bool:
@@ -97,9 +108,9 @@ def _of_numbers(match: re.Match[str]) -> str | None:
 def columns_as_iso(texts: pa.Array, order: DateOrder | None = None) -> pa.Array:
     """The same for a column of strings."""
     iso = pa.nulls(len(texts), pa.string())
-    if order:
-        found = pc.extract_regex(texts, _NUMBERED[order])
-        iso = _joined_numbers(found) if found.null_count < len(found) else iso
+    for numbers in _orders(order):
+        found = pc.extract_regex(texts, _NUMBERED[numbers])
+        iso = pc.coalesce(iso, _joined_numbers(found)) if found.null_count < len(found) else iso
     for shape, _ in _SHAPES:
         left = pc.if_else(pc.is_valid(iso), None, texts)
         if left.null_count == len(left):

@@ -240,6 +240,7 @@ URLS = {
     "a request line": lambda n, e: {"request": f"GET /click?x={n}&pid={e['request_id']} HTTP/1.1"},
     "a URL in an object": lambda n, e: {"httpRequest": {"requestUrl": f"https://shop.example/click?pid={e['request_id']}&x={n}", "status": 200}},
     "a query string alone": lambda n, e: {"uri": "/click", "args": f"pid={e['request_id']}&x={n}"},
+    "twice": lambda n, e: {"requestUri": "/click", "requestQuery": f"pid={e['request_id']}&x={n}", "a": f"/click?pid={e['request_id']}&x={n}"},
     "among other requests": lambda n, e: {"request": f"/click?pid={e['request_id']}&x={n}" if n % 2 else f"/static/{n}.css"},
 }  # fmt: skip
 
