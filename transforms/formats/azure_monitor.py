@@ -20,6 +20,7 @@ _RECORDS = re.compile(rb'\s*\{\s*"records"\s*:\s*\[')
 _WRAPPING = re.compile(rb'\{\s*"records"\s*:\s*\[')
 _KEYS = (
     {"time", "resourceId"},
+    {"timeStamp", "resourceId"},
     {"time", "category", "properties"},
     {"TimeGenerated", "Type"},
     {"TimeGenerated", "TenantId"},
