@@ -19,8 +19,8 @@ ROOMS = [
 
 # In C's stable interface: one build serves every Python from 3.11 on. Where it cannot be compiled, a build is slower, no less right.
 READER = Extension(
-    "retrolabel.transforms.kernels._json_columns",
-    ["transforms/kernels/_json_columns.c"],
+    "retrolabel.transforms.kernels._scan",
+    ["transforms/kernels/_scan.c"],
     py_limited_api=True,
     optional=True,
     libraries=["m"] if os.name == "posix" else [],

@@ -15,7 +15,7 @@ from tests.support.environments import clean_environment as make_environment
 
 ROOMS = ("pipelines/", "transforms/", "schemas/", "configs/", "adapters/")
 FRONT_DOOR = "src/retrolabel/"
-COMPILED = "retrolabel/transforms/kernels/_json_columns.abi3.so"
+COMPILED = "retrolabel/transforms/kernels/_scan.abi3.so"
 
 
 def name_in_wheel(source: str) -> str | None:
@@ -57,9 +57,9 @@ def test_without_a_compiler_the_package_is_built_and_reads_as_well(
     (wheel,) = tmp_path.glob("*.whl")
     make_environment(tmp_path / "venv", wheel)
     script = (
-        "import numpy as np; from retrolabel.transforms.kernels import json_columns as found, json_block as block\n"
+        "import numpy as np; from retrolabel.transforms.kernels import compiled, json_block as block\n"
         "table, rows, _ = block.read_objects(b'{\"a\":1}', np.array([0]), np.array([7]), np.array([0]), [block.Shape({('a',): 'int'})])\n"
-        "print(found._json_columns, table.to_pylist(), rows)"
+        "print(compiled.scan, table.to_pylist(), rows)"
     )
     result = run([str(tmp_path / "venv/bin/python"), "-c", script], tmp_path)
     assert (result.stderr, result.stdout) == ("", "None [{'a': 1}] [0]\n")

@@ -212,9 +212,6 @@ def test_escapes_of_docker_are_read_without_a_look_at_single_lines(monkeypatch):
     )
     monkeypatch.setattr(LineReader, "_judge", lambda *_: pytest.fail("a record was judged alone"))
     reader = LineReader("s", FORMATS["docker"], CONTRACT, "UTC", unwrap=(("log",),))
-    unwrapped = reader.format.unwrap(reader.format.lines(data))
-    assert unwrapped.json is None
-    assert not len(unwrapped.doubtful)
     assert reader.parse(Block("s", "f", 0, data)).table.column("id").to_pylist() == texts * 50
 
 

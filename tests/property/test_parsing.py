@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from retrolabel.schemas.contract import parse_contract
 from retrolabel.transforms.formats import FORMATS
-from retrolabel.transforms.kernels import json_columns
+from retrolabel.transforms.kernels import compiled
 from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.kernels.parse import LineReader, Parsed
 
@@ -104,7 +104,7 @@ def content(parsed: Parsed) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "timezone", "compiled"),
+    ("name", "timezone", "with_compiled"),
     [
         *((name, "UTC", True) for name, layout in sorted(FORMATS.items()) if not layout.blocks),
         ("json", "Europe/Paris", True),
@@ -125,12 +125,12 @@ def content(parsed: Parsed) -> tuple[object, ...]:
 @example(
     lines=[b'{"time": 1795460771123456999, "id": "a"}', b'{"time": 1795460771e9, "id": "a"}'], ending=b"\n", final=True
 )
-def test_whole_blocks_give_the_rows_and_rejects_of_single_lines(name, timezone, compiled, lines, ending, final):
+def test_whole_blocks_give_the_rows_and_rejects_of_single_lines(name, timezone, with_compiled, lines, ending, final):
     data = ending.join(lines) + (ending if final else b"")
     block = Block("s", "file.log", 1000, data)
     reader = LineReader("s", FORMATS[name], CONTRACT, timezone)
     each = reader.parse_each(block)
-    with patch.object(json_columns, "_json_columns", json_columns._json_columns if compiled else None):
+    with patch.object(compiled, "scan", compiled.scan if with_compiled else None):
         together = reader.parse(block)
         again = reader.parse(block)  # with what was learned of the source
     assert content(together) == content(each)

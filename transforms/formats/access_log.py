@@ -29,7 +29,6 @@ from retrolabel.transforms.kernels.columns import (
     next_place,
     percent_decoded,
     placed,
-    places,
     strings,
 )
 from retrolabel.transforms.kernels.json_line import JsonObject
@@ -123,17 +122,17 @@ def unwrap(lines: Lines) -> Unwrapped:
     octets, starts, ends, size = lines.octets, lines.starts, lines.ends, len(lines.octets)
     if not len(lines):
         return Unwrapped(None, {})
-    quotes, spaces = places(octets, '"'), places(octets, " ")
+    quotes, spaces = np.append(np.flatnonzero(octets == ord('"')), size), np.flatnonzero(octets == ord(" "))
     first = np.searchsorted(quotes, starts)
     count = np.searchsorted(quotes, ends) - first
     quote = [quotes[np.minimum(first + number, len(quotes) - 1)] for number in range(6)]
-    left = next_place(places(octets, "["), starts)
-    right = next_place(places(octets, "]"), left)
-    space = [next_place(spaces, starts)]
+    left = next_place(octets, "[", starts)
+    right = next_place(octets, "]", left)
+    space = [next_place(octets, " ", starts)]
     for _ in range(2):
-        space.append(next_place(spaces, np.minimum(space[-1] + 1, size)))
+        space.append(next_place(octets, " ", np.minimum(space[-1] + 1, size)))
     status = quote[1] + 2
-    length_ends = np.minimum(next_place(spaces, np.minimum(status + 4, size)), ends)
+    length_ends = np.minimum(next_place(octets, " ", np.minimum(status + 4, size)), ends)
     combined = count >= 6
 
     def at(positions: Positions, character: str) -> Mask:
@@ -151,9 +150,9 @@ def unwrap(lines: Lines) -> Unwrapped:
     if len(doubtful):
         rest = unwrap(lines.only(np.flatnonzero(sure))) if sure.any() else Unwrapped(None, {})
         return _spread(rest, np.flatnonzero(sure), len(lines))
-    target = next_place(spaces, quote[0]) + 1
-    target_ends = next_place(spaces, target)
-    mark = np.minimum(next_place(places(octets, "?"), target), target_ends)
+    target = next_place(octets, " ", quote[0]) + 1
+    target_ends = next_place(octets, " ", target)
+    mark = np.minimum(next_place(octets, "?", target), target_ends)
     after = np.where(combined, quote[2] + 1, ends), np.where(combined, quote[3], ends)
     last = np.where(combined, quote[4] + 1, ends), np.where(combined, quote[5], ends)
     times, bad_time = _times(octets, left + 1, right)
@@ -253,14 +252,14 @@ class _Query:
         rows = np.concatenate([there, rows])[order]
         last = np.append(rows[1:] != rows[:-1], True)
         lasts = np.where(last, self.ends[rows], np.append(firsts[1:], 0) - 1) if len(rows) else firsts
-        return rows, firsts, np.minimum(next_place(places(self.octets, "="), firsts), lasts), lasts
+        return rows, firsts, np.minimum(next_place(self.octets, "=", firsts), lasts), lasts
 
     @functools.cached_property
     def unsure(self) -> Positions:
         """The lines with a name that is itself encoded."""
         rows, firsts, equals, _ = self.parts
-        encoded = np.append(np.flatnonzero((self.octets == ord("%")) | (self.octets == ord("+"))), len(self.octets))
-        return np.unique(rows[next_place(encoded, firsts) < equals])
+        encoded = (next_place(self.octets, character, firsts) < equals for character in "%+")
+        return np.unique(rows[np.logical_or(*encoded)])
 
     def __call__(self, path: Path) -> Column:
         """The values of one parameter."""

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, given, made, share_of_lines
 from retrolabel.transforms.kernels.coerce import Column
-from retrolabel.transforms.kernels.columns import Octets, blanked, groups, stretches
+from retrolabel.transforms.kernels.columns import Octets, groups, stretches
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines, Positions, untrimmed
@@ -162,7 +162,7 @@ def cut(data: bytes) -> int:
 
 
 def unwrap(lines: Lines) -> Unwrapped:
-    """Matches the lines of an export at once, or blanks what stands between the events."""
+    """Matches the lines of an export at once; events are bare."""
     if not isinstance(lines, _Events):
         found, doubtful = groups(lines, _PATTERN)
         return Unwrapped(
@@ -173,8 +173,7 @@ def unwrap(lines: Lines) -> Unwrapped:
         name: made(functools.partial(_said, [getattr(one, attribute, None) for one in lines.kinds], around))
         for name, attribute in (("owner", "owner"), ("logGroup", "log_group"), ("logStream", "log_stream"))
     }
-    gaps = np.concatenate([[0], lines.ends]), np.append(lines.starts, len(lines.data))
-    return Unwrapped(blanked(lines.data, *gaps), fields, np.flatnonzero(lines.around < 0))
+    return Unwrapped(lines.data, fields, np.flatnonzero(lines.around < 0))
 
 
 def _said(said: Sequence[str | None], around: pa.Array) -> Column:

@@ -10,7 +10,7 @@ import numpy as np
 
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, share_of_lines, stretch
-from retrolabel.transforms.kernels.columns import begins_with, has_shape, next_place, places
+from retrolabel.transforms.kernels.columns import begins_with, has_shape, next_place
 from retrolabel.transforms.kernels.json_line import JsonObject
 from retrolabel.transforms.kernels.lines import Lines, untrimmed
 
@@ -33,9 +33,9 @@ def record(line: bytes) -> JsonObject:
 def unwrap(lines: Lines) -> Unwrapped:
     """Finds the first spaces of all lines at once."""
     octets, starts, ends = lines.octets, lines.starts, lines.ends
-    spaces, found = places(octets, " "), [starts - 1]
+    found = [starts - 1]
     for _ in range(3):
-        found.append(np.minimum(next_place(spaces, np.minimum(found[-1] + 1, len(octets))), ends))
+        found.append(np.minimum(next_place(octets, " ", np.minimum(found[-1] + 1, len(octets))), ends))
     bounds = {
         name: (np.minimum(before + 1, ends), np.minimum(np.maximum(end, before + 1), ends))
         for name, before, end in zip(("time", "stream", "logtag", "log"), found, [*found[1:], ends], strict=True)

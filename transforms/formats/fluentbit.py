@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, share_of_lines, stretch
-from retrolabel.transforms.kernels.columns import has_shape, next_of, next_place, places, strings
+from retrolabel.transforms.kernels.columns import has_shape, next_of, next_place, strings
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.lines import Lines, gathered
+from retrolabel.transforms.kernels.lines import Lines
 
 _PATTERN = r"^(?P<front>(?P<tag>[^\[{ ]*): \[(?:\[)?(?P<time>\d+(?:\.\d+)?), (?:\{\}\], )?)\{"
 _FRONT = re.compile(_PATTERN, re.ASCII)
@@ -36,14 +36,14 @@ def record(line: bytes) -> JsonObject:
 
 
 def unwrap(lines: Lines) -> Unwrapped:
-    """Finds the ends of tag and time, and takes the records out."""
+    """Finds the ends of tag and time, and the records behind them."""
     octets, starts, ends, last = lines.octets, lines.starts, lines.ends, max(len(lines.octets) - 1, 0)
     space = np.minimum(next_of(octets, " [{", starts), last)
     bracket = np.minimum(space + 1, last)
     usual = has_shape(octets, bracket + 1, _TIME)
     comma = bracket + len(_TIME) - 1
     if not usual.all():
-        comma = np.where(usual, comma, np.minimum(next_place(places(octets, ","), bracket), ends))
+        comma = np.where(usual, comma, np.minimum(next_place(octets, ",", bracket), ends))
     begins = np.minimum(comma + 2, last)
     sure = (
         (octets[space] == ord(" ")) & (octets[bracket] == ord("[")) & (space > starts) & (octets[space - 1] == ord(":"))
@@ -51,16 +51,16 @@ def unwrap(lines: Lines) -> Unwrapped:
     sure &= (octets[begins - 1] == ord(" ")) & (octets[begins] == ord("{"))
     sure &= (octets[ends - 1] == ord("]")) & (begins < ends - 1)
     if not usual[sure].all():
-        sure &= next_place(places(octets, "{"), starts) == begins
+        sure &= next_place(octets, "{", starts) == begins
         rare = np.flatnonzero(sure & ~usual)
         times = strings(octets, bracket[rare] + 1, comma[rare])
         sure[rare] = pc.match_substring_regex(times, r"^\d+(\.\d+)?$").to_numpy(zero_copy_only=False)
-    json, bounds = gathered(octets, np.where(sure, begins, starts), np.where(sure, ends - 1, starts))
     fields = {
         "time": stretch(octets, np.where(sure, bracket + 1, starts), np.where(sure, comma, starts)),
         "tag": stretch(octets, starts, np.where(sure, space - 1, starts)),
     }
-    return Unwrapped(json, fields, np.flatnonzero(~sure), bounds)
+    bounds = np.where(sure, begins, starts), np.where(sure, ends - 1, starts)
+    return Unwrapped(lines.data, fields, np.flatnonzero(~sure), bounds)
 
 
 FORMAT = Format(

@@ -12,7 +12,7 @@ import numpy as np
 
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, given, share_of_lines
-from retrolabel.transforms.kernels.columns import blanked, next_place, places, strings
+from retrolabel.transforms.kernels.columns import next_place, strings
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines
 
@@ -37,25 +37,23 @@ def record(line: bytes) -> JsonObject:
 
 
 def unwrap(lines: Lines) -> Unwrapped:
-    """Blanks time and tag in a copy of the block, and keeps them as columns."""
+    """Finds time and tag, which become columns, and the objects behind them."""
     starts, ends, octets = lines.starts, lines.ends, lines.octets
     if lines.bare_objects or (octets[starts] == ord("{")).all():
         return Unwrapped(lines.data)
-    tabs = places(octets, "\t")
-    first = next_place(tabs, starts)
-    second = next_place(tabs, np.minimum(first + 1, len(octets)))
+    first = next_place(octets, "\t", starts)
+    second = next_place(octets, "\t", np.minimum(first + 1, len(octets)))
     wrapped = (second < ends) & (octets[starts] != ord("{"))
     begins = np.minimum(second + 1, len(octets) - 1)
-    # No time has a brace; braces after the last time need no look.
-    braces = np.append(np.flatnonzero(octets[: int(first.max(initial=0))] == ord("{")), len(octets))
-    doubtful = np.flatnonzero(~wrapped | (octets[begins] != ord("{")) | (next_place(braces, starts) < first))
+    # No time has a brace.
+    doubtful = np.flatnonzero(~wrapped | (octets[begins] != ord("{")) | (next_place(octets, "{", starts) < first))
     first, second = np.where(wrapped, first, starts), np.where(wrapped, second, starts)
     begins = np.where(wrapped, second + 1, starts)
     fields = {
         "time": given(strings(octets, starts, first)),
         "tag": given(strings(octets, np.minimum(first + 1, second), second)),
     }
-    return Unwrapped(blanked(lines.data, starts, begins), fields, doubtful, (begins, ends))
+    return Unwrapped(lines.data, fields, doubtful, (begins, ends))
 
 
 def _fits(line: bytes) -> float:

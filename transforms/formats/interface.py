@@ -25,7 +25,7 @@ class Unwrapped:
     """A block without its wrapping."""
 
     json: bytes | bytearray | memoryview | None = None
-    """A JSON object for each record, white space or anything blanked between them; None if the fields are everything."""
+    """The text in which a JSON object stands for each record; None if the fields are everything."""
     fields: Mapping[str, Below] = dataclasses.field(default_factory=dict)
     """What is known without JSON, by key; these stand in place of JSON keys of the same name."""
     doubtful: Positions = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))

@@ -76,9 +76,8 @@ def head(data: bytes) -> int:
 
 
 def unwrap(lines: Lines) -> Unwrapped:
-    """Blanks what stands between the objects."""
-    gaps = np.concatenate([[0], lines.ends]), np.append(lines.starts, len(lines.data))
-    return Unwrapped(blanked(lines.data, *gaps), {}, np.flatnonzero(lines.octets[lines.starts] != ord("{")))
+    """The objects are bare, whatever stands between them."""
+    return Unwrapped(lines.data, {}, np.flatnonzero(lines.octets[lines.starts] != ord("{")))
 
 
 def sniff(sample: bytes) -> float:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, made
 from retrolabel.transforms.kernels.coerce import Column, either
-from retrolabel.transforms.kernels.columns import Mask, Octets, blanked, strings
+from retrolabel.transforms.kernels.columns import Mask, Octets, strings
 from retrolabel.transforms.kernels.json_block import Shape, read_objects
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.json_text import spans_and_commas, strays, whole_end
@@ -192,7 +192,7 @@ def _objects(
 
 
 def unwrap(lines: Lines) -> Unwrapped:
-    """Rows of plain values are columns; of objects, what stands between them is blanked."""
+    """Rows of plain values are columns; objects are bare."""
     if isinstance(lines, _Rows):
         # JSON that could be read whole (see `_names`): what a value is shows its first byte.
         fields = {
@@ -200,8 +200,7 @@ def unwrap(lines: Lines) -> Unwrapped:
             for number, name in enumerate(lines.names)
         }
         return Unwrapped(None, fields, np.flatnonzero(~lines.right))
-    gaps = np.concatenate([[0], lines.ends]), np.append(lines.starts, len(lines.data))
-    return Unwrapped(blanked(lines.data, *gaps), {}, np.flatnonzero(lines.octets[lines.starts] != ord("{")))
+    return Unwrapped(lines.data, {}, np.flatnonzero(lines.octets[lines.starts] != ord("{")))
 
 
 def _column(rows: _Rows, number: int) -> Column:

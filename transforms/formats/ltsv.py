@@ -11,7 +11,7 @@ import pyarrow as pa
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Below, Format, Path, Unwrapped, share_of_lines
 from retrolabel.transforms.kernels.coerce import Column
-from retrolabel.transforms.kernels.columns import begins_with, next_place, placed, places, strings
+from retrolabel.transforms.kernels.columns import begins_with, next_place, placed, strings
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines, Positions, slices
 
@@ -53,7 +53,7 @@ def unwrap(lines: Lines) -> Unwrapped:
     firsts = np.sort(np.concatenate([starts, tabs + 1]), kind="stable")
     lasts = np.sort(np.concatenate([tabs, ends]), kind="stable")
     rows = np.searchsorted(starts, firsts, side="right") - 1
-    colons = next_place(places(octets, ":"), firsts)
+    colons = next_place(octets, ":", firsts)
     return Unwrapped(
         None, _Labels(lines, rows, firsts, colons, lasts), np.union1d(rows[colons >= lasts], np.flatnonzero(quoted))
     )

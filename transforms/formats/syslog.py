@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, given, made, share_of_lines
 from retrolabel.transforms.kernels.coerce import Column
-from retrolabel.transforms.kernels.columns import Mask, Octets, groups, has_shape, next_of, next_place, places, strings
+from retrolabel.transforms.kernels.columns import Mask, Octets, groups, has_shape, next_of, next_place, strings
 from retrolabel.transforms.kernels.json_line import JsonObject
 from retrolabel.transforms.kernels.lines import Lines, Positions
 from retrolabel.transforms.kernels.time_texts import MONTHS
@@ -123,15 +123,14 @@ def _something(column: pa.Array) -> pa.Array:
 
 def _parts(lines: Lines) -> Unwrapped:
     octets, starts, ends, size = lines.octets, lines.starts, lines.ends, len(lines.octets)
-    spaces = places(octets, " ")
 
     def at(positions: Positions, character: str) -> Mask:
         return np.asarray((positions < ends) & (octets[np.minimum(positions, size - 1)] == ord(character)))
 
     time = np.where(
-        (octets[starts] >= ord("0")) & (octets[starts] <= ord("9")), next_place(spaces, starts), starts + 15
+        (octets[starts] >= ord("0")) & (octets[starts] <= ord("9")), next_place(octets, " ", starts), starts + 15
     )
-    host = next_place(spaces, np.minimum(time + 1, size))
+    host = next_place(octets, " ", np.minimum(time + 1, size))
     program = next_of(octets, " [:\n", np.minimum(host + 1, size))
     bracket = at(program, "[")
     closed = next_of(octets, "]\n", program)
@@ -147,7 +146,7 @@ def _parts(lines: Lines) -> Unwrapped:
         & (program <= ends)
         & (~bracket | (closed < ends))
     )
-    sure &= ~bracket | (next_place(spaces, program) > closed)
+    sure &= ~bracket | (next_place(octets, " ", program) > closed)
     sure &= _is_time(octets, starts, time)
     pid = program + bracket, np.where(bracket, closed, program)
     parts = (starts, time), (time + 1, host), (host + 1, program), pid, (after, ends)

@@ -42,6 +42,7 @@ RAW_KINDS: dict[str, RawKind] = {
 _INTEGER = r"-?(0|[1-9][0-9]{0,18})"
 _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _EPOCH = r"-?[0-9]{1,19}(\.[0-9]+)?"
+_ONE_EPOCH = re.compile(r"-?[0-9]{1,18}(\.[0-9]+)?")
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
 )
@@ -191,6 +192,10 @@ def _without_missing(raw: pa.Array, values: pa.Array, doubtful: pa.Array | None,
 def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
     target = ARROW_TYPES["timestamp"]
     if pa.types.is_string(raw.type):
+        if _of_one_shape(raw) and (epoch := _ONE_EPOCH.fullmatch(raw[0].as_py())):
+            values, doubtful = _timestamps(raw.cast(pa.float64() if epoch[1] else pa.int64()), field, timezone)
+            if doubtful is None:
+                return values, None
         values, doubtful = _iso_timestamps(raw, timezone)
         if doubtful is not None:
             values, doubtful = _epoch_timestamps(raw, values, doubtful, field, timezone)

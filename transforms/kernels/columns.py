@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retrolabel.transforms.kernels import compiled
 from retrolabel.transforms.kernels.lines import Lines, Positions, is_utf8
 
 Octets = npt.NDArray[np.uint8]
@@ -58,14 +59,16 @@ def blanked(data: bytes, starts: Positions, ends: Positions) -> bytearray:
     return bare
 
 
-def places(octets: Octets, character: str) -> Positions:
-    """Where a character stands, with an end of the text as a last place."""
-    return np.append(np.flatnonzero(octets == ord(character)), len(octets))
+def next_place(octets: Octets, character: str, positions: Positions) -> Positions:
+    """Of each position the first place from it on where a character stands; the end of the text if there is none."""
+    if compiled.scan is not None:
+        positions = np.ascontiguousarray(positions, np.int64)
+        return np.frombuffer(compiled.scan.next_places(octets, ord(character), positions), dtype=np.int64)
+    return _next_of(np.flatnonzero(octets == ord(character)), positions, len(octets))
 
 
-def next_place(found: Positions, positions: Positions) -> Positions:
-    """Of each position the first of the places that is not before it; the places end with one past the text."""
-    return found[np.searchsorted(found, positions)]
+def _next_of(places: Positions, positions: Positions, size: int) -> Positions:
+    return np.append(places, size)[np.searchsorted(places, positions)]
 
 
 def next_of(octets: Octets, characters: str, positions: Positions) -> Positions:
@@ -81,7 +84,7 @@ def next_of(octets: Octets, characters: str, positions: Positions) -> Positions:
             return found
         found[left] += 1
         left = left[found[left] < len(octets)]
-    found[left] = next_place(np.append(np.flatnonzero(wanted[octets]), len(octets)), found[left])
+    found[left] = _next_of(np.flatnonzero(wanted[octets]), found[left], len(octets))
     return found
 
 

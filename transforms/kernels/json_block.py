@@ -79,7 +79,7 @@ def read_objects(
     """Reads objects of a text as the first of some shapes that fits them all; if none does, those that fit the last.
 
     Args:
-        json: the text, nothing but white space between the objects.
+        json: the text that they stand in.
         starts: where each object begins.
         ends: where each ends.
         wanted: positions of the objects to read, ascending.

@@ -1,7 +1,7 @@
 """Many JSON objects at once, through a reader of our own: strict, and for what is plain alone.
 
-It takes a quarter of the time of Arrow's, and reads on behind an object that it leaves in doubt. It is an extension in C; where that
-could not be compiled, everything is left in doubt, and slower readers come to the same rows.
+It takes a quarter of the time of Arrow's, and reads on behind an object that it leaves in doubt. Where it could not be compiled,
+everything is left in doubt, and slower readers come to the same rows.
 """
 
 from collections.abc import Iterator
@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from retrolabel.transforms.kernels import compiled
 from retrolabel.transforms.kernels.lines import Positions
-
-try:
-    from retrolabel.transforms.kernels import _json_columns
-except ImportError:  # there was no compiler where the package was installed
-    _json_columns = None  # type: ignore[assignment]
 
 Plan = tuple[bytes, int, bool, tuple["Plan", ...]]
 """Of a field: its key, its kind, whether it is an array, and what stands below it."""
@@ -25,7 +21,7 @@ _OBJECT = 4
 
 
 def plan_of(schema: pa.Schema) -> Plan:
-    """What the extension needs to know of a schema of strings, 64-bit numbers, booleans, lists of these, and structs."""
+    """What the compiled reader needs to know of a schema of strings, 64-bit numbers, booleans, lists of these, and structs."""
     return b"", _OBJECT, False, tuple(map(_plan_of_field, schema))
 
 
@@ -60,9 +56,9 @@ def read_plain(
     Returns:
         A row for each plain object, and the positions of the others.
     """
-    if _json_columns is None:
+    if compiled.scan is None:
         return schema.empty_table(), np.arange(len(starts))
-    rows, buffers, doubtful = _json_columns.read(
+    rows, buffers, doubtful = compiled.scan.read(
         json, np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(ends, np.int64), plan, _nodes(plan), not utf8
     )
     remaining = iter(buffers)

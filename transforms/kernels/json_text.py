@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrolabel.transforms.kernels import compiled
 from retrolabel.transforms.kernels.columns import Mask, Octets, stretches
 from retrolabel.transforms.kernels.lines import Positions
 
@@ -34,6 +35,8 @@ def spans(octets: Octets, *levels: int) -> list[tuple[Positions, Positions]]:
     Returns:
         Of each level where each begins, and where each ends.
     """
+    if levels == (0,) and compiled.scan is not None and (found := compiled.scan.objects(octets)):
+        return [(np.frombuffer(found[0], dtype=np.int64), np.frombuffer(found[1], dtype=np.int64))]
     return spans_and_commas(octets, levels)[0]
 
 

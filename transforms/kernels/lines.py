@@ -203,24 +203,6 @@ def remaining(count: int, taken: Positions | list[int]) -> Positions:
     return np.flatnonzero(left)
 
 
-def gathered(
-    octets: npt.NDArray[np.uint8], starts: Positions, ends: Positions
-) -> tuple[memoryview, tuple[Positions, Positions]]:
-    """Stretches of a text, ascending and apart, one behind the other, and where each then begins and ends."""
-    if not len(starts):
-        return memoryview(b""), (starts, ends)
-    if np.array_equal(starts[1:], ends[:-1]):
-        return octets[starts[0] : ends[-1]].data, (starts - starts[0], ends - starts[0])
-    bounds = np.empty(2 * len(starts), dtype=np.int32)
-    bounds[::2], bounds[1::2] = starts, ends
-    alternating = pa.Array.from_buffers(
-        pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), pa.py_buffer(octets)]
-    )
-    _, offsets, text = alternating.take(pa.array(np.arange(0, len(bounds), 2))).buffers()
-    places = np.frombuffer(offsets, dtype=np.int32)[: len(starts) + 1].astype(np.int64)
-    return memoryview(text), (places[:-1], places[1:])
-
-
 def is_utf8(data: bytes | bytearray | memoryview) -> bool:
     """Whether text is valid UTF-8."""
     offsets = pa.py_buffer(np.array([0, len(data)], dtype=np.int32))

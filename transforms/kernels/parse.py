@@ -22,7 +22,7 @@ from retrolabel.transforms.kernels.coerce import RAW_KINDS, Column, RawKind, coe
 from retrolabel.transforms.kernels.columns import Mask, Octets, begins_with
 from retrolabel.transforms.kernels.json_block import Shape, read_objects
 from retrolabel.transforms.kernels.json_line import CEE, TOO_DEEP, at_path, lift
-from retrolabel.transforms.kernels.lines import Block, Lines, Positions, gathered, remaining, trimmed
+from retrolabel.transforms.kernels.lines import Block, Lines, Positions, remaining, trimmed
 from retrolabel.transforms.kernels.pieces import Joined, join_pieces, whole_record
 from retrolabel.transforms.kernels.query_text import parameter_column, value_of
 
@@ -471,7 +471,7 @@ def _inner_objects(octets: Octets, starts: Positions, ends: Positions, valid: Ma
     braced[braced] = (octets[starts[braced]] == ord("{")) & (octets[ends[braced] - 1] == ord("}"))
     held = np.flatnonzero(braced)
     wrong = valid & ~braced
-    return *gathered(octets, starts[held], ends[held]), held, [pa.array(wrong)] if wrong.any() else []
+    return octets.data, (starts[held], ends[held]), held, [pa.array(wrong)] if wrong.any() else []
 
 
 def _spread(table: pa.Table, rows: Positions, count: int) -> pa.Table:

@@ -102,12 +102,17 @@ def _flagged(lines: Lines) -> Positions:
 
 
 def _may_have_marks(lines: Lines) -> bool:
-    """Whether `"P"`, `stdout P`, `stderr P` or `"partial_message"` stands anywhere: `P` is rare, so this is quick."""
+    """Whether `"P"`, `stdout P`, `stderr P` or `"partial_message"` stands anywhere: `P` and `_` are rare, so this is quick."""
     octets = lines.octets
-    tags = np.flatnonzero(octets[2:-1] == ord("P")) + 2
+    tags = np.flatnonzero(octets == ord("P"))
+    tags = tags[(tags >= 2) & (tags < len(octets) - 1)]
     quoted = (octets[tags - 1] == ord('"')) & (octets[tags + 1] == ord('"'))
     spaced = (octets[tags - 1] == ord(" ")) & np.isin(octets[tags - 2], (ord("t"), ord("r")))
-    return bool((quoted | spaced).any()) or b'"partial_message"' in lines.data
+    if (quoted | spaced).any():
+        return True
+    below = np.flatnonzero(octets == ord("_"))
+    below = below[octets[np.minimum(below + 1, len(octets) - 1)] == ord("m")]
+    return len(below) > 0 and b'"partial_message"' in lines.data
 
 
 def _groups(

@@ -15,7 +15,7 @@ from retrolabel.transforms.kernels.json_block import Shape
 from retrolabel.transforms.kernels.json_columns import read_plain
 from retrolabel.transforms.kernels.json_line import at_path, loads
 
-_json_columns = pytest.importorskip("retrolabel.transforms.kernels._json_columns", reason="it was not compiled here")
+scan = pytest.importorskip("retrolabel.transforms.kernels._scan", reason="it was not compiled here")
 
 SHAPE = Shape(
     {("s",): "string", ("n",): "int", ("x",): "float", ("b",): "boolean", ("o", "s"): "string", ("o", "p", "n"): "int", ("tags",): "string",
@@ -230,8 +230,8 @@ def test_a_place_outside_of_the_text_is_refused():
     plan = SHAPE.plan
     for start, end in ((-1, 2), (0, 3), (2, 1)):
         with pytest.raises(ValueError, match="outside of the text"):
-            _json_columns.read(b"{}", np.array([start]), np.array([end]), plan, 14, False)
+            scan.read(b"{}", np.array([start]), np.array([end]), plan, 14, False)
     with pytest.raises(ValueError, match="an end for each start"):
-        _json_columns.read(b"{}", np.array([0]), np.array([2, 2]), plan, 14, False)
+        scan.read(b"{}", np.array([0]), np.array([2, 2]), plan, 14, False)
     with pytest.raises(ValueError, match="other nodes"):
-        _json_columns.read(b"{}", np.array([0]), np.array([2]), plan, 3, False)
+        scan.read(b"{}", np.array([0]), np.array([2]), plan, 3, False)

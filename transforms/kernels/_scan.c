@@ -1,6 +1,6 @@
-/* Many JSON objects at once, as columns.
+/* What takes a look at every octet of a text: many JSON objects as columns, where objects stand in a text, where an octet comes next.
 
-   One pass over the text: the keys of an object are expected in the order of the object before it, and values go straight to the column of
+   Objects are read in one pass: the keys of an object are expected in the order of the object before it, and values go straight to the column of
    their path. What is plain is read, strictly by RFC 8259; an object in which anything is unusual (another kind of value than asked for, a key
    that stands twice or is written with escapes, half a surrogate pair, a number that needs more than 64 bits, deep nesting) is left in doubt,
    whole, to a slower reader. So this one never has to decide what such things mean, and never raises an error for what stands in a log.
@@ -171,18 +171,22 @@ static inline int32_t escape(const char **at, const char *end) {
     if (from >= end) return -1;
     if (*from != 'u') {
         char letter = meant[(unsigned char)*from];
+        if (!letter) return -1;
         *at = from + 1;
-        return letter ? letter : -1;
+        return letter;
     }
     if (end - from < 5) return -1;
     int32_t unit = hexadecimal(from + 1);
-    *at = from + 5;
     if (unit <= 0) return -1; /* Arrow and Python disagree about text with zeros */
-    if (unit < 0xD800 || unit > 0xDFFF) return unit;
-    if (unit > 0xDBFF || end - *at < 6 || (*at)[0] != '\\' || (*at)[1] != 'u') return -1;
-    int32_t second = hexadecimal(*at + 2);
-    *at += 6;
-    return second >= 0xDC00 && second <= 0xDFFF ? 0x10000 + ((unit - 0xD800) << 10) + (second - 0xDC00) : -1;
+    if (unit < 0xD800 || unit > 0xDFFF) {
+        *at = from + 5;
+        return unit;
+    }
+    if (unit > 0xDBFF || end - from < 11 || from[5] != '\\' || from[6] != 'u') return -1;
+    int32_t second = hexadecimal(from + 7);
+    if (second < 0xDC00 || second > 0xDFFF) return -1;
+    *at = from + 11;
+    return 0x10000 + ((unit - 0xD800) << 10) + (second - 0xDC00);
 }
 
 static uint32_t octets_of(int32_t character) {
@@ -742,8 +746,109 @@ static PyObject *read_columns(PyObject *module, PyObject *arguments) {
     return result;
 }
 
-static PyMethodDef methods[] = {{"read", read_columns, METH_VARARGS, read_doc}, {NULL, NULL, 0, NULL}};
+/* A place for one more among positions in an array of bytes; false without memory. */
+static bool append_position(int64_t **positions, int64_t *count, int64_t *room, int64_t position) {
+    if (*count == *room) {
+        int64_t *found = more(*positions, room, sizeof **positions);
+        if (!found) return false;
+        *positions = found;
+    }
+    (*positions)[(*count)++] = position;
+    return true;
+}
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_json_columns", "Many JSON objects at once, as columns.", 0, methods, NULL, NULL, NULL, NULL};
+PyDoc_STRVAR(objects_doc, "objects(text) -> (starts, ends) or None\n\n"
+                          "Where the JSON objects of a text begin and end; the last has no end if the text ends within it.\n"
+                          "None where anything but white space, commas and closing brackets stands between them, or one is in doubt.");
 
-PyMODINIT_FUNC PyInit__json_columns(void) { return PyModule_Create(&definition); }
+static PyObject *find_objects(PyObject *module, PyObject *argument) {
+    (void)module;
+    Py_buffer text;
+    PyObject *result = NULL;
+    if (PyObject_GetBuffer(argument, &text, PyBUF_SIMPLE) < 0) return NULL;
+    Reader reader = {.at = text.buf, .end = (const char *)text.buf + text.len};
+    int64_t *starts = NULL, *ends = NULL, count = 0, ended = 0, room = 0, ends_room = 0;
+    bool plain = true, enough = true;
+    Py_BEGIN_ALLOW_THREADS;
+    while (plain && enough) {
+        char found = after_space(&reader);
+        while (found == ',' || found == ']') {
+            reader.at++;
+            found = after_space(&reader);
+        }
+        if (reader.at == reader.end) break;
+        plain = found == '{';
+        if (!plain) break;
+        enough = append_position(&starts, &count, &room, reader.at - (const char *)text.buf);
+        if (enough && pass_value(&reader))
+            enough = append_position(&ends, &ended, &ends_room, reader.at - (const char *)text.buf);
+        else
+            plain = reader.at == reader.end;
+    }
+    Py_END_ALLOW_THREADS;
+    if (!enough)
+        PyErr_NoMemory();
+    else if (!plain)
+        result = Py_NewRef(Py_None);
+    else
+        result = Py_BuildValue("y#y#", starts ? (const char *)starts : "", (Py_ssize_t)(count * 8), ends ? (const char *)ends : "", (Py_ssize_t)(ended * 8));
+    free(starts);
+    free(ends);
+    PyBuffer_Release(&text);
+    return result;
+}
+
+PyDoc_STRVAR(next_doc, "next_places(text, octet, positions) -> places\n\n"
+                       "Of each position the first place, from it on, where an octet stands; the end of the text if there is none.");
+
+static PyObject *find_next(PyObject *module, PyObject *arguments) {
+    (void)module;
+    Py_buffer text, positions;
+    int octet;
+    if (!PyArg_ParseTuple(arguments, "y*iy*", &text, &octet, &positions)) return NULL;
+    int64_t count = positions.len / 8, size = text.len;
+    const int64_t *from = positions.buf;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * 8));
+    if (result) {
+        int64_t *to = (int64_t *)(void *)PyBytes_AsString(result);
+        const char *begin = text.buf;
+        int64_t free_from = 0, place = -1; /* the octet does not stand between these two, which spares looking twice */
+        bool inside = true;
+        Py_BEGIN_ALLOW_THREADS;
+        for (int64_t i = 0; i < count; i++) {
+            int64_t position = from[i];
+            inside = 0 <= position && position <= size;
+            if (!inside) break;
+            if (position < free_from || position > place) {
+                int64_t limit = position < free_from ? free_from : size;
+                const char *found = memchr(begin + position, octet, (size_t)(limit - position));
+                if (found)
+                    place = found - begin;
+                else if (limit == size)
+                    place = size;
+                free_from = position;
+            }
+            to[i] = place;
+        }
+        Py_END_ALLOW_THREADS;
+        if (!inside) {
+            Py_CLEAR(result);
+            PyErr_SetString(PyExc_ValueError, "a position is outside of the text");
+        }
+    }
+    PyBuffer_Release(&text);
+    PyBuffer_Release(&positions);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"read", read_columns, METH_VARARGS, read_doc},
+    {"objects", find_objects, METH_O, objects_doc},
+    {"next_places", find_next, METH_VARARGS, next_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_scan", "What takes a look at every octet of a text.", 0, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__scan(void) { return PyModule_Create(&definition); }

@@ -1,0 +1,77 @@
+"""Where octets and objects stand in a text: the compiled way finds what numpy's finds."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from retrolabel.transforms.kernels.json_text import spans_and_commas
+
+scan = pytest.importorskip("retrolabel.transforms.kernels._scan", reason="it was not compiled here")
+
+
+@given(st.text("ab\n", max_size=60), st.lists(st.integers(0, 60), max_size=12), st.booleans())
+@example("bbbb", [3, 0, 4, 1], False)
+@example("abbabb", [4, 1, 5, 2, 0], False)
+def test_the_next_place_of_an_octet_is_found_from_positions_in_any_order(text, positions, ordered):
+    positions = [min(position, len(text)) for position in (sorted(positions) if ordered else positions)]
+    found = np.frombuffer(scan.next_places(text.encode(), ord("a"), np.array(positions, dtype=np.int64)), np.int64)
+    assert found.tolist() == [(text + "a").index("a", position) for position in positions]
+
+
+def test_a_position_outside_of_the_text_is_refused():
+    for position in (-1, 3):
+        with pytest.raises(ValueError, match="outside of the text"):
+            scan.next_places(b"ab", ord("a"), np.array([0, position]))
+
+
+TEXTS = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5
+)  # those with zeros are in doubt
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=5)
+
+
+def places(text: bytes) -> tuple[list[int], list[int]] | None:
+    found = scan.objects(text)
+    return found and tuple(np.frombuffer(one, np.int64).tolist() for one in found)
+
+
+def as_numpy(text: bytes) -> tuple[list[int], list[int]]:
+    (((begins, ends),), _) = spans_and_commas(np.frombuffer(text, np.uint8), (0,))
+    return begins.tolist(), ends.tolist()
+
+
+@given(OBJECTS, st.sampled_from(["", ",", "\n", " ,\r\n", "]\n"]), st.sampled_from([None, 1]))
+def test_objects_one_after_another_are_found(objects, between, indent):
+    texts = [json.dumps(one, indent=indent).encode() for one in objects]
+    whole = between.encode().join(texts)
+    begins, ends = places(whole)
+    assert [whole[begin:end] for begin, end in zip(begins, ends, strict=True)] == texts
+    assert (begins, ends) == as_numpy(whole)
+
+
+@given(
+    OBJECTS,
+    st.sampled_from([None, 1]),
+    st.integers(0, 400),
+    st.sampled_from([b"", b"}", b"]", b'"', b"\n{", b"x", b"\\"]),
+)
+@example([{"a": {"b": 1}}], None, 9, b"\n{")
+def test_of_cut_and_damaged_texts_the_same_is_found_or_nothing(objects, indent, cut, damage):
+    whole = b"\n".join(json.dumps(one, indent=indent).encode() for one in objects)
+    cut = min(cut, len(whole))
+    for text in (whole[:cut], whole[:cut] + damage, whole[:cut] + damage + whole[cut:]):
+        assert places(text) in (None, as_numpy(text))
+
+
+def test_an_object_that_goes_on_behind_the_text_has_no_end():
+    assert places(b'{"a":1}\n{"b":[1,') == ([0, 8], [7])
+    assert places(b'[{"a":1}') is None
+    assert places(b"") == ([], [])

@@ -1,0 +1,11 @@
+from retrolabel.transforms.kernels.columns import Octets
+from retrolabel.transforms.kernels.json_columns import Plan
+from retrolabel.transforms.kernels.lines import Positions
+
+Text = bytes | bytearray | memoryview
+
+def read(
+    text: Text, starts: Positions, ends: Positions, plan: Plan, nodes: int, ascii_only: bool, /
+) -> tuple[int, list[bytes | None], bytes]: ...
+def objects(text: Text | Octets, /) -> tuple[bytes, bytes] | None: ...
+def next_places(text: Text | Octets, octet: int, positions: Positions, /) -> bytes: ...
