@@ -134,6 +134,9 @@ def infer_fields(
         }
         left_out.append(f"{len(leaves) - MOST_FIELDS} rarer fields: this looks like a map with changing keys")
         leaves = defaultdict(list, {path: values for path, values in leaves.items() if path in common})
+    for path, times in Counter(path for record in records for path in _standing_twice(record, ())).items():
+        if times > A_FEW * len(records) and _present(leaves.pop(path, [])):
+            left_out.append(f"{'.'.join(path)} (stands twice in {times} lines)")
     left_out += [".".join(path) for path in _clashing(leaves) if _present(leaves.pop(path))]
     guesses, taken = [], {*_OWN}
     for path, values in leaves.items():
@@ -198,6 +201,14 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
                 yield from _leaves(below, (*path, key))
     elif path and not isinstance(value, dict):
         yield path, value
+
+
+def _standing_twice(value: Any, path: Path) -> Iterator[Path]:
+    """The paths of keys that stand twice in an object or in those below it."""
+    yield from ((*path, key) for key in getattr(value, "repeated", ()))
+    for key, below in value.items():
+        if isinstance(below, dict):
+            yield from _standing_twice(below, (*path, key))
 
 
 def _name(path: Path, taken: set[str]) -> str:
@@ -366,12 +377,18 @@ def with_parameters(sampled: Sampled) -> Sampled:
         if guess.field.kind != "string" or guess.field.repeated or guess.field.path in known:
             continue
         found: dict[str, list[str]] = defaultdict(list)
+        twice: set[str] = set()
         for text in sampled.values(guess.field.name):
             if text and _HAS_QUERY.search(text):
-                for name, value in parameters(text):
+                pairs = parameters(text)
+                for name, value in pairs:
                     found[name].append(value)
+                if len(pairs) > len({name for name, _ in pairs}):
+                    twice.update(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         common = sorted(found, key=lambda name: -len(found[name]))[:MOST_FIELDS]
-        for name in (name for name in found if name in common and name and not _SURROGATE.search(name)):
+        for name in (name for name in found if name in common and name not in twice and not _SURROGATE.search(name)):
+            if not name or not any(found[name]):
+                continue  # a text alone, which may be anything
             if (copy := (name, *found[name])) in seen:
                 continue  # a URL and its query string beside it
             seen.add(copy)

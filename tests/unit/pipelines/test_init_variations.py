@@ -267,6 +267,27 @@ def test_a_key_that_stands_in_a_query_string_alone_is_found(tmp_path, monkeypatc
     assert built.accounting["click"].attributed == found
 
 
+@pytest.mark.parametrize("layout", ["access_log", "json"])
+def test_parameters_that_stand_twice_or_hold_nothing_cost_no_lines(tmp_path, monkeypatch, layout):
+    def make(clicks):
+        def line(n, event):
+            return f"/c?pid={event['request_id']}&tag=a{'&tag=b' * (n % 5 == 0)}&visitor-{n}@example.com"
+
+        if layout == "json":
+            return around(clicks, lambda n, time, event: {"time": time, "url": line(n, event)} if clicks else {"time": time, **event})  # fmt: skip
+        rows = enumerate(zip(moments(clicks), events(clicks), strict=True))
+        return "".join(f'10.0.0.1 - - [{t:%d/%b/%Y:%H:%M:%S +0000}] "GET {line(n, e)} HTTP/1.1" 200 17\n' for n, (t, e) in rows).encode()  # fmt: skip
+
+    result = guess(tmp_path, monkeypatch, make)
+    assert result.exit_code == 0, result.output
+    assert ("query.tag (stands twice in 8 lines)" in result.output) == (layout == "access_log")
+    assert "will be rejected" not in result.output
+    assert "visitor" not in (tmp_path / "click.avsc").read_text() or layout == "access_log"
+    complete = {"click": START + datetime.timedelta(days=1)}
+    built = build_day(check_project("retrolabel.yaml"), START.date(), complete, choose_runner([])).manifest
+    assert (built.accounting["click"].rejected, built.accounting["click"].attributed) == (0, ROWS)
+
+
 def test_keys_in_query_strings_of_several_outcomes_and_of_predictions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("ads", "clicks", "buys")):
