@@ -393,10 +393,11 @@ def _in_words(detail: Any, filled: Any) -> tuple[KeyPath, str]:
         return keys, f"expected {context['expected']}; got {shown}. {meant}".removesuffix(". ")
     if kind == "string_pattern_mismatch":
         return keys, f"expected letters, digits, '_' and '-', beginning with a letter or digit; got {shown}"
-    words = {"string_type": "text", "dict_type": "keys and values", "model_type": "keys and values", "tuple_type": "a name or a list of names",
-             "float_parsing": "a number", "float_type": "a number", "too_short": "at least one", "greater_than": "a number above 0",
-             "less_than_equal": "a number of at most 1", "greater_than_equal": "a number of at least 0"}  # fmt: skip
-    expected = words.get(kind, detail["msg"][:1].lower() + detail["msg"][1:])
+    words = {"string_type": "text", "string_too_short": "text that is not empty", "dict_type": "keys and values", "model_type": "keys and values",
+             "tuple_type": "a name or a list of names", "float_parsing": "a number", "float_type": "a number", "int_parsing": "a whole number",
+             "int_type": "a whole number", "int_from_float": "a whole number", "too_short": "at least one", "greater_than": "a number above {gt:g}",
+             "less_than": "a number below {lt:g}", "less_than_equal": "a number of at most {le:g}", "greater_than_equal": "a number of at least {ge:g}"}  # fmt: skip
+    expected = words[kind].format(**context) if kind in words else detail["msg"][:1].lower() + detail["msg"][1:]
     return keys, f"expected {expected}; got {shown}"
 
 

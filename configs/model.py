@@ -53,7 +53,13 @@ def parse_duration(value: Any) -> Any:
 
 
 def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str | int) else value
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"expected a whole number; got {str(value).lower()}")  # noqa: TRY004  # pydantic tells of ValueErrors
+    return value
 
 
 Moment = TypeVar("Moment", bound=datetime.date)
@@ -71,7 +77,10 @@ def within_years(moment: Moment) -> Moment:
 
 
 Duration = Annotated[datetime.timedelta, BeforeValidator(parse_duration)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1)]
+"""Not the empty text that is left of a variable without value: what asks for nothing must not pass for what was not asked."""
+Names = Annotated[tuple[Name, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+Whole = Annotated[int, BeforeValidator(_no_truth)]
 
 
 class Section(pydantic.BaseModel):
@@ -90,9 +99,9 @@ class Secret(Section):
             return value
         raise ValueError("a secret must not stand in a config: say where it is kept, {env: NAME} or {file: PATH}")
 
-    env: str | None = None
+    env: Name | None = None
     """The variable of the environment that holds it."""
-    file: str | None = None
+    file: Name | None = None
     """The file whose first line it is. Relative to the config file."""
 
     @pydantic.model_validator(mode="after")
@@ -134,7 +143,7 @@ class Source(Section):
     """What the format lets one choose, such as `failure_tags: accept` for `logstash`."""
     unwrap: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     """Paths, outermost first, of the fields that hold the application's own JSON; its keys then stand beside those of its wrapping."""
-    path: Names
+    path: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     """Globs; `{date:%Y/%m/%d}` and `{hour}` expand for the build's day. Relative to the config file."""
     lookaround: Duration = datetime.timedelta(0)
     """How long before and after the time that a build needs its events may be delivered: so much further `{date}` and `{hour}` expand."""
@@ -148,7 +157,7 @@ class Source(Section):
     """The Avro schema (`.avsc`) of the record that a line yields. Relative to the config file."""
     key: Names
     """The field, or fields, by which predictions and outcomes are joined."""
-    time: str
+    time: Name
     """The field with the event time."""
     timezone: str = "UTC"
     """The zone of timestamps that do not say theirs."""
@@ -208,11 +217,11 @@ class Sample(Section):
 class ConsentLog(Source):
     """A log of what people decided about the use of their data, or snapshots of it."""
 
-    time: str = ""
+    time: Name = ""
     """The field with the moment of a decision; snapshots may lack it, and then hold for every event."""
     max_rejected: float = Field(default=0.0, ge=0, le=1)
     """As of every source; by default none, because a line that cannot be read may be a withdrawal."""
-    state: str
+    state: Name
     """The field with the decision: a boolean, or a text."""
     granted: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     """The texts of `state` that mean consent; all others, and null, mean none."""
@@ -230,7 +239,7 @@ class ConsentLog(Source):
 class Consent(Section):
     """Whose predictions may be used."""
 
-    field: str | None = None
+    field: Name | None = None
     """The predictions' field that says so: a boolean; null is no consent."""
     log: ConsentLog | None = None
     """The log that says so: a prediction is used if consent was given when it was made, and not withdrawn before its last window closed."""
@@ -245,7 +254,7 @@ class Consent(Section):
 class Anonymity(Section):
     """How many people at least must be alike in what others may know of them (k-anonymity)."""
 
-    k: int = Field(ge=2)
+    k: Whole = Field(ge=2)
     """No row is published whose group, the rows of equal quasi-identifiers of the day, has fewer people."""
     quasi_identifiers: Names
     """The predictions' fields by which a person might be recognised."""
@@ -307,7 +316,7 @@ class Validation(Section):
     """A `Schema` of TensorFlow Metadata, as `retrolabel schema infer` writes it. Relative to the config file."""
     environment: str | None = None
     """Of the schema's environments the one that the examples are of, such as TRAINING."""
-    against: int | None = Field(default=None, ge=1)
+    against: Whole | None = Field(default=None, ge=1)
     """The version whose last day drift is measured against; by default the last day before the built one."""
     serving: str | None = None
     """Statistics of the serving data that skew is measured against. Relative to the config file."""
@@ -326,18 +335,18 @@ class Schedule(Section):
     """For so long after the last window of a day has closed, a change of its files makes it built again."""
     wait: Duration = datetime.timedelta(0)
     """How long to wait for the data of a day that is due."""
-    parallel: int = Field(default=1, ge=1)
+    parallel: Whole = Field(default=1, ge=1)
     """How many days are built at once, the oldest first."""
 
 
 class Retention(Section):
     """What `retrolabel run` keeps."""
 
-    days: int | None = Field(default=None, ge=1)
+    days: Whole | None = Field(default=None, ge=1)
     """New versions hold so many days, counted back from the newest; all by default."""
-    versions: int | None = Field(default=None, ge=1)
+    versions: Whole | None = Field(default=None, ge=1)
     """So many of the newest versions stay readable, and those that were the newest within the last day; all by default."""
-    pinned: tuple[int, ...] = ()
+    pinned: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], BeforeValidator(_as_tuple)] = ()
     """Versions that stay whatever comes."""
 
 
@@ -381,25 +390,25 @@ def _as_policy(value: Any) -> Any:
 class Monitor(Section):
     """How the model in production is measured, from its logged scores and the labels that came."""
 
-    score: str
+    score: Name
     """The predictions' field with the model's score: a probability for a label that is true or false, else the predicted number."""
     label: str
     threshold: float = 0.5
     """From which score on a prediction counts as positive, for accuracy and fairness."""
-    model: str | None = None
+    model: Name | None = None
     """The field with the version of the model."""
-    position: str | None = None
+    position: Name | None = None
     """The field with the place in which an item was shown, from 1."""
     query: Names | None = None
     """The fields whose equal values make one ranked list."""
-    propensity: str | None = None
+    propensity: Name | None = None
     """The field with the probability with which the logging policy chose what was logged."""
     policies: dict[str, Annotated[Policy, BeforeValidator(_as_policy)]] = {}
     slices: tuple[Names, ...] | Literal["auto"] = "auto"
     """The fields, or combinations of fields, by whose values the model is measured; `auto`: every field that has few values."""
     groups: Names | tuple[()] = ()
     """The fields whose values are compared for fairness."""
-    min_rows: int = Field(default=100, ge=1)
+    min_rows: Whole = Field(default=100, ge=1)
     """Values of slices and groups with fewer rows a day are not measured."""
     history: Duration = datetime.timedelta(days=28)
     """How far back changes are looked for, and delays are learned from."""

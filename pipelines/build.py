@@ -22,7 +22,6 @@ from retrolabel.transforms.monitor import RANKED, MeasureRanking
 from retrolabel.transforms.parse import REJECTS, TALLIES, ParseBlocks
 from retrolabel.transforms.plan import PREDICTIONS, RIVALS, BuildPlan, Input
 from retrolabel.transforms.read_blocks import ReadBlocks
-from retrolabel.transforms.small_files import grouped
 from retrolabel.transforms.unique import UniqueOutcomes
 from retrolabel.transforms.write import WriteParts, WriteRejects
 
@@ -37,8 +36,7 @@ class BuildDataset(beam.PTransform):
     def expand(self, root: beam.Pipeline) -> PCollection[str]:
         """Gives one element: what was published, as JSON."""
         plan = self.plan
-        files = tuple(grouped(self.inputs))
-        blocks = root | "Inputs" >> beam.Create(files, reshuffle=False) | "Read" >> ReadBlocks(plan)
+        blocks = root | "Read" >> ReadBlocks(plan, self.inputs)
         # A line that cannot be read costs one line, never the build.
         parsed = blocks | "Parse" >> ParseBlocks(plan)
         tallies = [parsed[TALLIES]]

@@ -11,7 +11,7 @@ from retrolabel.transforms.kernels.lines import Block
 from retrolabel.transforms.parallel import ParallelDo
 from retrolabel.transforms.plan import BuildPlan, Input
 from retrolabel.transforms.read import blocks_of, stretches_of
-from retrolabel.transforms.small_files import together
+from retrolabel.transforms.small_files import grouped, together
 
 _ASKED_AT_ONCE = 8
 """Slices of log stores that are read at a time."""
@@ -22,17 +22,19 @@ _Blocks = tuple[Block, ...]
 
 @dataclasses.dataclass(eq=False)
 class ReadBlocks(beam.PTransform):
-    """Cuts files into stretches, and reads these into blocks of whole records.
+    """Groups small files, cuts large ones into stretches, and reads these into blocks of whole records.
 
-    They are cut here, and not when the pipeline is made, so that a terabyte is told to the engine as its files, not as a hundred thousand stretches.
+    They are cut on the workers, and not when the pipeline is made, so that a terabyte is told to the engine as its files, not as a hundred thousand stretches.
     """
 
     plan: BuildPlan
+    inputs: tuple[Input, ...]
 
-    def expand(self, groups: beam.PCollection[tuple[Input, ...]]) -> beam.PCollection[tuple[Block, ...]]:
-        """From files, some small ones of one source together, to blocks, some to be parsed together. The work is in `blocks_of`, which needs no Beam."""
+    def expand(self, root: beam.Pipeline) -> beam.PCollection[tuple[Block, ...]]:
+        """Gives blocks, those of several small files together. The work is in `blocks_of`, which needs no Beam."""
         return (
-            groups
+            root
+            | "Inputs" >> beam.Create(tuple(grouped(self.inputs)), reshuffle=False)
             | "Stretches" >> beam.FlatMap(_elements_of).with_output_types(_Inputs)
             | "Spread" >> beam.Reshuffle()
             | "ReadBlocks" >> beam.ParDo(ParallelDo(_Read(self.plan), _ASKED_AT_ONCE)).with_output_types(_Blocks)

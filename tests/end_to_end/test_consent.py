@@ -323,3 +323,18 @@ def test_explain_check_and_show_tell_of_the_log(tmp_path):
 def test_the_reasons_must_add_up():
     counts = SourceCounts(lines=5, parsed=5, no_consent=3, unique=2, examples=2, undecided=1, refused=1)
     assert broken_identities("predictions", counts) == ["no_consent 3 is not undecided 1 + refused 1 + withdrawn 0"]
+
+
+def test_a_field_of_the_prediction_is_asked_row_by_row(tmp_path):
+    said = {"yes": [True], "no": [False], "null": [None], "changed": [True, False], "again": [None, True, True]}
+    served = [{**prediction(name, 1, "ann"), "agreed": agreed} for name, answers in said.items() for agreed in answers]
+    served.append(prediction("missing", 1, "ann"))
+    config = write_shop(tmp_path, served, [{"at": DAY + 2 * HOUR, "id": name} for name in said], [])
+    fields = [*CONTRACTS["served"], {"name": "agreed", "type": ["null", "boolean"]}]
+    (tmp_path / "served.avsc").write_text(json.dumps({"type": "record", "name": "served", "fields": fields}))
+    config.write_text(CONFIG[: CONFIG.index("consent:")] + "consent: {field: agreed}\n")
+    rows, manifest = build(config)
+    assert {name: row["clicked"] for name, row in rows.items()} == {"yes": True, "changed": True, "again": True}
+    counts = manifest.accounting["predictions"]
+    assert (counts.no_consent, counts.duplicate, counts.unique) == (5, 1, 3)
+    assert manifest.accounting["click"].orphan == 2

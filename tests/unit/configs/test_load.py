@@ -69,6 +69,12 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(folder):
         ("id: event_id", "id: event_id\n    prediction_key: [item]", "outcomes.click.prediction_key", "they can never be equal"),
         ("value: count}\n  delay", "value: random()}\n  delay", "labels.clicks.value", "a build must be repeatable"),
         ("schema: click.avsc", "schema: clack.avsc", "outcomes.click.schema", "cannot read 'clack.avsc'"),
+        ("  key: prediction_id\n  time: event_time", "  key: prediction_id\n  time: ''", "predictions.time", "expected text that is not empty"),
+        ("dataset: shoes", "dataset: shoes\nconsent: {field: '${UNSET:-}'}", "consent.field", "expected text that is not empty"),
+        ("dataset: shoes", "dataset: shoes\nretention: {versions: true}", "retention.versions", "expected a whole number; got true"),
+        ("dataset: shoes", "dataset: shoes\nretention: {days: 0}", "retention.days", "expected a number of at least 1; got 0"),
+        ("dataset: shoes", "dataset: shoes\nretention: {days: 30d}", "retention.days", "expected a whole number; got \"30d\""),
+        ("dataset: shoes", "dataset: shoes\nretention: {pinned: [-1]}", "retention.pinned", "expected a number of at least 1; got -1"),
         ("  key: prediction_id\n  time: event_time", "  key: price\n  time: event_time", "predictions.key", "a key is a string"),
     ],
 )  # fmt: skip
