@@ -62,14 +62,14 @@ typedef struct {
     uint32_t length;
     int node;
     int64_t place; /* among the values of the node */
-} Number_text;
+} Delayed;
 
 typedef struct {
     const char *at, *end;
     Node *nodes;
     int count;
     int64_t row;
-    Number_text *numbers;
+    Delayed *numbers;
     int64_t delayed, room; /* of the numbers: how many there are, and how many there is room for */
     bool ascii;            /* whether other octets are in doubt */
     bool exhausted;        /* memory */
@@ -382,20 +382,20 @@ static bool read_double(Reader *reader, const Node *node, Value *value) {
     if (as_double(&number, &value->number)) return true;
     if (number.significant + number.exponent > DBL_MAX_10_EXP) return false; /* perhaps no finite one */
     if (reader->delayed == reader->room) {
-        Number_text *numbers = more(reader->numbers, &reader->room, sizeof *numbers);
+        Delayed *numbers = more(reader->numbers, &reader->room, sizeof *numbers);
         reader->exhausted = !numbers;
         if (!numbers) return false;
         reader->numbers = numbers;
     }
     reader->numbers[reader->delayed++] =
-        (Number_text){begin, (uint32_t)(reader->at - begin), (int)(node - reader->nodes), value - node->values};
+        (Delayed){begin, (uint32_t)(reader->at - begin), (int)(node - reader->nodes), value - node->values};
     return true;
 }
 
 /* The numbers that were left to Python, whose reader of doubles is exact. */
 static bool read_delayed(Reader *reader) {
     for (int64_t i = 0; i < reader->delayed; i++) {
-        const Number_text *number = &reader->numbers[i];
+        const Delayed *number = &reader->numbers[i];
         PyObject *text = PyBytes_FromStringAndSize(number->begin, number->length); /* ends with a zero, as is asked for */
         if (!text) return false;
         double value = PyOS_string_to_double(PyBytes_AsString(text), NULL, NULL);
@@ -498,8 +498,8 @@ static int child_of(const Reader *reader, const Node *node, const char *key, siz
 /* Reads a key from its first quote to behind its last: the node that it leads to, -1 to none, -2 in doubt. */
 static inline int read_key(Reader *reader, Node *node, int place) {
     if (after_space(reader) != '"') return -2;
-    const Expected *expected = &node->expected[place];
     if (place < node->known) {
+        const Expected *expected = &node->expected[place];
         const char *begin = reader->at + 1;
         if ((size_t)(reader->end - begin) > expected->length && begin[expected->length] == '"' &&
             memcmp(begin, expected->key, expected->length) == 0) {
@@ -591,7 +591,7 @@ static bool allocate(Node *node, int64_t rows) {
     size_t room = (size_t)(rows ? rows : 1);
     node->valid = calloc(room, 1);
     if (node->kind == OBJECT) {
-        node->expected = malloc((MOST_KEYS + 1) * sizeof *node->expected);
+        node->expected = malloc(MOST_KEYS * sizeof *node->expected);
         return node->valid && node->expected;
     }
     if (node->repeated) {
@@ -768,7 +768,7 @@ static PyObject *find_objects(PyObject *module, PyObject *argument) {
     if (PyObject_GetBuffer(argument, &text, PyBUF_SIMPLE) < 0) return NULL;
     Reader reader = {.at = text.buf, .end = (const char *)text.buf + text.len};
     int64_t *starts = NULL, *ends = NULL, count = 0, ended = 0, room = 0, ends_room = 0;
-    bool plain = true, enough = true;
+    bool plain = text.len <= INT32_MAX, enough = true;
     Py_BEGIN_ALLOW_THREADS;
     while (plain && enough) {
         char found = after_space(&reader);
