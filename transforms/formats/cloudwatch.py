@@ -7,7 +7,8 @@
   (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html). Each event is a record, with `owner`, `logGroup` and `logStream` of
   its object; `timestamp` is in milliseconds, `id` tells deliveries of one event. Control messages hold none.
 
-The application's JSON is read with `unwrap: message`.
+Lines that Lambda writes of itself count as blank: `START`, `END` and `REPORT RequestId: …`, `INIT_START …`, and the `platform.…` events of its JSON format
+(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html). The application's JSON is read with `unwrap: message`.
 """
 
 import functools
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 from retrolabel.schemas.reject import Reason, Rejected
 from retrolabel.transforms.formats.interface import Format, Unwrapped, given, made, share_of_lines
 from retrolabel.transforms.kernels.coerce import Column
-from retrolabel.transforms.kernels.columns import Octets, groups, stretches
+from retrolabel.transforms.kernels.columns import Mask, Octets, begins_with, groups, has_shape, stretches
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.json_text import spans, strays, whole_end
 from retrolabel.transforms.kernels.lines import Lines, Positions, untrimmed
@@ -32,6 +33,18 @@ _PATTERN = r"^(?P<timestamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) (?P<messa
 _LINE = re.compile(_PATTERN, re.ASCII)
 _USUAL = re.compile(rb"[\dT:-]+\.\d{3}Z (?:\{|\[|(?:START|END|REPORT) RequestId: |INIT_START )")
 
+
+_OF_LAMBDA = (
+    b"START RequestId: ",
+    b"END RequestId: ",
+    b"REPORT RequestId: ",
+    b"RESTORE_REPORT RequestId: ",
+    b"INIT_START Runtime Version: ",
+    b"RESTORE_START Runtime Version: ",
+)
+_TIME = "0000-00-00A00:00:00.000A"
+_EVENT, _LINE_START = '{"id":"' + "0" * 56 + '","timestamp":' + "0" * 13 + ',"message":"', f"{_TIME} "
+"""What AWS writes before a message: always as long."""
 
 _WHITE = np.isin(np.arange(256), list(b" \t\r\n"))
 
@@ -102,7 +115,9 @@ def record(text: bytes) -> JsonObject:
 def lines_of(data: bytes) -> Lines:
     """The lines of an export, or the events of objects; an object without events is a record itself, a control message is blank."""
     if data.lstrip()[:1] != b"{":
-        return untrimmed(data)
+        lines = untrimmed(data)
+        others = ~_of_lambda(lines.octets, lines.starts, _LINE_START)
+        return Lines(data, (lines.starts[others], lines.ends[others]), lines.blank + int((~others).sum()))
     octets = np.frombuffer(data, dtype=np.uint8)
     (begins, ends), (firsts, lasts) = spans(octets, 0, 2)
     ends = np.append(ends, len(data)) if len(ends) < len(begins) else ends
@@ -118,8 +133,28 @@ def lines_of(data: bytes) -> Lines:
     stops = np.concatenate([lasts[events], ends[alone], stray_ends])
     around = np.concatenate([around[parents[events]], np.full(len(alone) + len(stray), -1)])
     order = np.argsort(starts, kind="stable")
-    blank = int((of == "CONTROL_MESSAGE").sum())
+    order = order[~_of_lambda(octets, starts[order], _EVENT)]
+    blank = int((of == "CONTROL_MESSAGE").sum()) + len(starts) - len(order)
     return _Events(data, (starts[order], stops[order]), around[order], kinds, blank)
+
+
+def _of_lambda(octets: Octets, starts: Positions, front: str) -> Mask:
+    """Which records are of Lambda itself; their messages stand behind a front of that shape."""
+    found = np.zeros(len(starts), dtype=bool)
+    messages = starts + len(front)
+    first = (
+        np.where(messages < len(octets), octets[np.minimum(messages, len(octets) - 1)], 0) if len(starts) else starts
+    )
+    likely = np.flatnonzero(np.isin(first, list(b"SERI")))
+    for text in _OF_LAMBDA:
+        found[likely] |= begins_with(octets, messages[likely], text)
+    quote = '\\"' if front == _EVENT else '"'
+    objects = np.flatnonzero(first == ord("{"))
+    objects = objects[begins_with(octets, messages[objects], f"{{{quote}time{quote}".encode())]
+    platform = f"{{'time':'{_TIME}','type':'platform.".replace("'", quote)
+    found[objects] = has_shape(octets, messages[objects], platform)
+    found[found] = has_shape(octets, starts[found], front)
+    return found
 
 
 def _around(

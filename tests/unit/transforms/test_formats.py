@@ -414,6 +414,27 @@ def test_cloudwatch_exports_and_subscriptions(tmp_path):
     assert [(reject["reason"], reject["line"]) for reject in rejects] == [("malformed", b'{"messageType":"DATA_')]
 
 
+LAMBDA = [
+    "INIT_START Runtime Version: python:3.13.v14\tRuntime Version ARN: arn:aws:lambda:x", "START RequestId: 7a53ec05-7c5e-4a36-bc4d-7d1a40f2ba6e Version: $LATEST",
+    json.dumps({"id": "a"}), "START of a campaign", json.dumps({"time": "2026-11-20T10:00:00Z", "type": "shop.platform", "id": "b"}),
+    "END RequestId: 7a53ec05-7c5e-4a36-bc4d-7d1a40f2ba6e", "REPORT RequestId: 7a53ec05-7c5e-4a36-bc4d-7d1a40f2ba6e\tDuration: 3.49 ms\tBilled Duration: 4 ms\t",
+    json.dumps({"time": "2026-11-20T10:00:00.123Z", "type": "platform.report", "record": {"requestId": "7a53ec05", "metrics": {"durationMs": 3.4}}}, separators=(",", ":")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["export", "subscription"])
+def test_lines_that_lambda_writes_of_itself_count_as_blank(tmp_path, layout):
+    events = [
+        {"id": f"{n:056}", "timestamp": 1795460771000 + n, "message": f"{text}\n"} for n, text in enumerate(LAMBDA)
+    ]
+    export = "".join(f"2026-11-20T10:00:00.{n:03}Z {text}\n" for n, text in enumerate(LAMBDA))
+    whole = json.dumps({"messageType": "DATA_MESSAGE", "owner": "1", "logEvents": events}, separators=(",", ":"))
+    path = written(tmp_path, (export if layout == "export" else whole).encode())
+    rows, rejects = parse_file(path, "cloudwatch", fields(id="id"), ["message"])
+    assert [row["id"] for row in rows] == ["a", "b"]
+    assert [reject["reason"] for reject in rejects] == ["malformed"]
+
+
 def test_documents_of_elasticsearch_from_dumps_and_bulk_requests(tmp_path):
     contract = fields(index="_index", key="_id", id="id", under="_source.id")
     dump = json.dumps({"_index": "clicks", "_id": "7", "_score": 1, "_source": {"id": "a"}})
