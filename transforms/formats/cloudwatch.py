@@ -6,6 +6,8 @@
 - what subscriptions deliver through Firehose: objects with `logEvents`, one after another without a line end
   (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html). Each event is a record, with `owner`, `logGroup` and `logStream` of
   its object; `timestamp` is in milliseconds, `id` tells deliveries of one event. Control messages hold none.
+- what `aws logs filter-log-events` and `get-log-events` print: objects with `events`
+  (https://docs.aws.amazon.com/cli/latest/reference/logs/filter-log-events.html), each a record.
 
 Lines that Lambda writes of itself count as blank: `START`, `END` and `REPORT RequestId: …`, `INIT_START …`, and the `platform.…` events of its JSON format
 (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html). The application's JSON is read with `unwrap: message`.
@@ -61,6 +63,14 @@ class _Around(msgspec.Struct, rename="camel", omit_defaults=True):
     owner: Name | None = None
     log_group: Name | None = None
     log_stream: Name | None = None
+    searched_log_streams: list[object] | None = None
+    next_forward_token: str | None = None
+
+    @property
+    def holds_events(self) -> bool:
+        """Whether it is of a subscription, or printed by the command line."""
+        printed = self.searched_log_streams is not None or self.next_forward_token is not None
+        return self.message_type == "DATA_MESSAGE" or printed
 
 
 _decoder = msgspec.json.Decoder(_Around)
@@ -125,16 +135,17 @@ def lines_of(data: bytes) -> Lines:
     parents = np.searchsorted(begins, firsts, side="right") - 1
     around, kinds = _around(data, begins, ends, firsts, lasts, parents)
     around[parents[_ill_parted(octets, firsts, lasts, parents)]] = 0
-    of = np.array([one.message_type if one else None for one in kinds], dtype=object)[around]
-    counted = (of == "DATA_MESSAGE") & (np.bincount(parents, minlength=len(begins)) > 0)
-    alone, events = np.flatnonzero(~counted & (of != "CONTROL_MESSAGE")), counted[parents]
+    control = np.array([one is not None and one.message_type == "CONTROL_MESSAGE" for one in kinds])[around]
+    holds_events = np.array([one is not None and one.holds_events for one in kinds])[around]
+    counted = holds_events & (np.bincount(parents, minlength=len(begins)) > 0)
+    alone, events = np.flatnonzero(~counted & ~control), counted[parents]
     stray, stray_ends = strays(octets, begins, ends)
     starts = np.concatenate([firsts[events], begins[alone], stray])
     stops = np.concatenate([lasts[events], ends[alone], stray_ends])
     around = np.concatenate([around[parents[events]], np.full(len(alone) + len(stray), -1)])
     order = np.argsort(starts, kind="stable")
     order = order[~_of_lambda(octets, starts[order], _EVENT)]
-    blank = int((of == "CONTROL_MESSAGE").sum()) + len(starts) - len(order)
+    blank = int(control.sum()) + len(starts) - len(order)
     return _Events(data, (starts[order], stops[order]), around[order], kinds, blank)
 
 

@@ -414,6 +414,31 @@ def test_cloudwatch_exports_and_subscriptions(tmp_path):
     assert [(reject["reason"], reject["line"]) for reject in rejects] == [("malformed", b'{"messageType":"DATA_')]
 
 
+@pytest.mark.parametrize("more", [{"searchedLogStreams": []}, {"nextForwardToken": "f/1", "nextBackwardToken": "b/1"}])
+@pytest.mark.parametrize("indent", [None, 4])
+def test_events_that_the_command_line_of_aws_prints(tmp_path, more, indent):
+    events = [
+        {
+            "logStreamName": "s",
+            "timestamp": 1795460771000 + n,
+            "message": json.dumps({"id": f"r{n}"}),
+            "ingestionTime": 1,
+            "eventId": str(n),
+        }
+        for n in range(4)
+    ]
+    path = written(
+        tmp_path, "\n".join(json.dumps({"events": events[n : n + 2], **more}, indent=indent) for n in (0, 2)).encode()
+    )
+    rows, rejects = parse_file(
+        path, "cloudwatch", fields(id="id", event="eventId", time=("timestamp", TIME)), ["message"]
+    )
+    assert [(row["id"], row["event"]) for row in rows] == [(f"r{n}", str(n)) for n in range(4)]
+    assert rejects == []
+    assert FORMATS["cloudwatch"].sniff(path.read_bytes()) > 0.9
+    assert FORMATS["cloudwatch"].sniff(b'{"events":[{"time":1}]}') == 0
+
+
 LAMBDA = [
     "INIT_START Runtime Version: python:3.13.v14\tRuntime Version ARN: arn:aws:lambda:x", "START RequestId: 7a53ec05-7c5e-4a36-bc4d-7d1a40f2ba6e Version: $LATEST",
     json.dumps({"id": "a"}), "START of a campaign", json.dumps({"time": "2026-11-20T10:00:00Z", "type": "shop.platform", "id": "b"}),
