@@ -34,6 +34,20 @@ def pages(around, size=16):
     return lambda rows: "".join(written(around(rows[start : start + size])) for start in range(0, len(rows), size))
 
 
+def of_lambda(rows):
+    events = []
+    for n, moment, event in rows:
+        texts = (f"START RequestId: {n:08x} Version: $LATEST", written(event), f"END RequestId: {n:08x}", f"REPORT RequestId: {n:08x}\tDuration: 3.4 ms")  # fmt: skip
+        events += [{"id": f"{4 * n + k:056}", "timestamp": round(moment.timestamp() * 1000), "message": f"{text}\n"} for k, text in enumerate(texts)]  # fmt: skip
+    return {
+        "messageType": "DATA_MESSAGE",
+        "owner": "1",
+        "logGroup": "/aws/lambda/f",
+        "logStream": "s",
+        "logEvents": events,
+    }
+
+
 def found_by_elasticsearch(rows):
     hits = [{"_index": "app", "_id": f"{n}", "_score": 1.0, "_source": {"@timestamp": iso(moment), **event}} for n, moment, event in rows]  # fmt: skip
     return {
@@ -60,6 +74,7 @@ APPLICATIONS = {
     "Logstash 8": ("logstash", lines(lambda n, t, e: {"@timestamp": iso(t), "@version": "1", "event": {"original": written(e)}, "host": {"name": "a"}, **e})),
     "journald": ("json", lines(lambda n, t, e: {"__REALTIME_TIMESTAMP": str(round(t.timestamp() * 1e6)), "_PID": "42", "PRIORITY": "6", "MESSAGE": written(e)})),
     "Firehose without line ends": ("json_documents", lambda rows: "".join(written({"time": iso(t), **e}) for _, t, e in rows)),
+    "Lambda through a subscription": ("cloudwatch", pages(of_lambda)),
     "pages of a scroll": ("elasticsearch", pages(found_by_elasticsearch)),
     "Application Insights": ("azure_monitor", lines(lambda n, t, e: {"TimeGenerated": f"{iso(t)[:-1]}4567Z", "Name": "x", "Properties": written(e), "OperationId": f"o{n % 20}", "Type": "AppEvents", "TenantId": "t"})),
 }  # fmt: skip
