@@ -15,10 +15,10 @@ from retrolabel.pipelines.check_command import check_project
 from retrolabel.pipelines.due_days import due_days
 from retrolabel.pipelines.planning import plan_build
 from retrolabel.pipelines.runner import choose_runner
-from retrolabel.schemas.errors import InputError
+from retrolabel.schemas.errors import ConfigError, InputError
 from retrolabel.schemas.manifest import broken_identities
 from retrolabel.transforms import consent, label
-from retrolabel.transforms.dataset import read_day_manifest, read_version
+from retrolabel.transforms.dataset import read_day_manifest, read_version, version_numbers
 
 ZONE_DAYS = {"UTC": datetime.date(2026, 11, 20), "Europe/Berlin": datetime.date(2026, 10, 24)}
 """The second begins two days one of which has 25 hours."""
@@ -141,6 +141,22 @@ def test_a_key_that_is_too_hot_for_memory_gives_the_same_bytes_from_disk(tmp_pat
         }
     assert files["memory"] == files["disk"] == files["engine"]
     assert files["memory"]
+
+
+@pytest.mark.parametrize("attribution", ["last", "all"])
+@pytest.mark.parametrize("in_process", [True, False])
+def test_a_label_of_a_key_too_hot_for_memory_that_is_not_finite_fails_the_build(
+    tmp_path, monkeypatch, attribution, in_process
+):
+    monkeypatch.setattr(label, "HELD_BYTES", 0)
+    first = ZONE_DAYS["UTC"]
+    served, sales = random_shop(1, datetime.datetime(*first.timetuple()[:3], tzinfo=datetime.UTC))
+    config = write_shop(tmp_path, "UTC", served, sales)
+    huge = f"  huge: {{outcome: sale, window: 30h, value: sum(1e308 * (1 + item)), attribution: {attribution}}}\n"
+    config.write_text(config.read_text() + huge)
+    with pytest.raises(ConfigError, match="labels huge: the value is not a finite number"):
+        build(config, first, in_process=in_process)
+    assert not version_numbers(str(tmp_path / "datasets/shop"))
 
 
 def shop_of_two(tmp_path: Path, **more) -> Path:
