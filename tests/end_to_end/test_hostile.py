@@ -26,7 +26,7 @@ SECONDS = 120
 OUTCOMES = {
     "gzip of zeros": "line_too_long 1", "gzip in gzip": "line_too_long 1", "bzip2 of zeros": "line_too_long 1", "zstd of zeros": "line_too_long 1",
     "a bomb of zstd": "damaged 1 line_too_long 1", "a line of 100 MB": "line_too_long 1 rows 1",
-    "deep JSON": "malformed 2", "deep documents": "malformed 1", "a request of many parameters": "duplicate_key 1",
+    "deep JSON": "malformed 2", "deep documents": "malformed 1", "a request of many parameters": "duplicate_key 1", "answers in answers": "malformed 1",
     "a header of many columns": "not_in_format 1", "tables of many columns": "missing_field 3", "tables of long names": "not_in_format 1",
     "events of a long name": "not_in_format 1", "arrays of two thousand million items": "malformed 1", "Avro that holds itself": "not_in_format 1",
     "Avro records without bytes": "not_in_format 1", "Avro items without bytes": "not_in_format 1",

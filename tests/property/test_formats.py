@@ -86,6 +86,26 @@ def test_requests_with_any_time_are_read_as_single_ones_are(records, edits, time
     assert content(reader.parse(block)) == content(reader.parse_each(block))
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(RECORDS, max_size=3), EDITS, st.sampled_from([None, 1]), st.sampled_from(["", "\n"]))
+def test_answers_of_elasticsearch_are_read_as_single_documents_are(pages, edits, indent, between):
+    def answer(records):
+        hits = [{"_index": "a", "_id": "1", "_source": record} for record in records]
+        return json.dumps({"_scroll_id": "F[", "took": 1, "hits": {"total": {"value": 9}, "hits": hits}}, indent=indent)
+
+    data = between.join(map(answer, pages)).encode()
+    for place, length, text in edits:
+        place %= len(data) + 1
+        data = data[:place] + text + data[place + length :]
+    reader = reader_of("elasticsearch")
+    for block in blocks("elasticsearch", data):
+        together, each = reader.parse(block), reader.parse_each(block)
+        assert content(together) == content(each)
+        assert together.lines == together.blank + together.rejects.num_rows + together.table.num_rows
+        if not edits:
+            assert together.lines == sum(map(len, pages))
+
+
 @pytest.mark.parametrize("name", sorted(WRITERS))
 def test_nothing_is_judged_alone_of_what_a_system_writes_without_fault(name, monkeypatch):
     records = [{"time": "2026-11-20T10:00:00Z", "id": f"p{n}", "n": n, "kind": "click"} for n in range(40)]
