@@ -39,6 +39,7 @@ from retrolabel.transforms.kernels.infer import (
     EPOCH_NAME,
     Sampled,
     contract_text,
+    find_embedded,
     find_wrapped,
     infer_fields,
     is_without_order,
@@ -348,9 +349,14 @@ def _join(served: SourceGuess, outcome: SourceGuess) -> None:
         joins = _join_by_parameters(served, outcome) or joins
     if not joins or not joins[0].sure:
         nearest = f" (nearest: {_equal(joins[0])}, {joins[0].common} in common)" if joins else ""
+        unread = find_embedded(outcome.sampled) or find_embedded(served.sampled)
+        advice = (
+            f"{unread!r} holds JSON behind other text, which is not read: let the application log the JSON alone"
+            if unread
+            else "do the logs cover the same days, and does the application log with each outcome which prediction it is of?"
+        )
         raise InputError(
-            f"{outcome.name}: no field of its sample shares enough values with the predictions' to be a key{nearest}; do the logs "
-            f"cover the same days, and does the application log with each outcome which prediction it is of?"
+            f"{outcome.name}: no field of its sample shares enough values with the predictions' to be a key{nearest}; {advice}"
         )
     best = joins[0]
     outcome.join, outcome.key = best, best.key

@@ -114,7 +114,7 @@ CASES: dict[str, Callable[[], str]] = {
     "deep JSON": lambda: parsed("json", (b'{"a":' * 200_000 + b"\n") * 2),
     "deep documents": lambda: parsed("json_documents", b"[" + b'{"a":' * 200_000),
     "a request of many parameters": lambda: parsed("access_log", REQUEST % (b"n=1&" * 300_000)),
-    "answers in answers": lambda: parsed("elasticsearch", b'{"hits":' * MIB),
+    "answers in answers": lambda: parsed("elasticsearch", b'{"hits":' * 300_000),
     "a header of many columns": lambda: parsed("csv", b"a," * 300_000 + b"b\n1,2\n"),
     "tables of many columns": lambda: parsed("log_analytics", json.dumps({"tables": [{"name": "t", "columns": [{"name": "a"}] * 50_000, "rows": [[1] * 50_000] * 3}]}).encode()),
     "tables of long names": lambda: parsed("log_analytics", json.dumps({"tables": [TABLE]}).encode()),

@@ -187,6 +187,20 @@ def find_wrapped(records: Sequence[Record], known: Collection[Path] = ()) -> Pat
     return max(likely, key=lambda path: found[path], default=None)
 
 
+def find_embedded(sampled: Sampled) -> str | None:
+    """A field most of whose texts end with a JSON object that something else stands before."""
+
+    def ends_with_object(text: str) -> bool:
+        before, begins, _ = text.partition('{"')
+        return bool(begins and before.strip()) and text.rstrip().endswith("}")
+
+    for guess in sampled.guesses:
+        texts = [value for value in sampled.values(guess.field.name) if isinstance(value, str)]
+        if sum(map(ends_with_object, texts)) > len(texts) / 2:
+            return guess.field.name
+    return None
+
+
 def _holds_object(record: Record, path: Path) -> bool:
     try:
         return lift(record, path) is not record

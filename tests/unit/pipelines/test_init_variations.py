@@ -99,7 +99,7 @@ def subscribed(message, clicks: int) -> bytes:
     """What a CloudWatch subscription delivers through Firehose, an event in each object."""
     return b"".join(
         json.dumps({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "g", "logStream": "s", "logEvents": [
-            {"id": f"{clicks}{n:03}", "timestamp": int(moment.timestamp() * 1000), "message": json.dumps(message(iso(moment), event))}]}).encode()
+            {"id": f"{clicks}{n:03}", "timestamp": int(moment.timestamp() * 1000), "message": said if isinstance(said := message(iso(moment), event), str) else json.dumps(said)}]}).encode()
         for n, (moment, event) in enumerate(zip(moments(clicks), events(clicks), strict=True))
     )  # fmt: skip
 
@@ -417,6 +417,8 @@ def test_pairs_of_small_numbers_are_a_key_if_they_are_called_alike(tmp_path, mon
          "'logged' is a date in numbers, and no sampled day is beyond the 12th: nothing tells the month from the day"),
         (lambda c: varied(c).decode().encode("utf-16"), "app-20261120 is UTF-16; logs are read as UTF-8"),
         (lambda c: text(c, lambda t, e: f"{t:%Y-%m-%d %H:%M:%S},250 INFO {json.dumps(e)}"), "no format fits"),
+        (lambda c: subscribed(lambda time, event: f"{time}\t00000000-1111\tINFO\t{json.dumps(event)}", c),
+         "click: no field of its sample shares enough values with the predictions' to be a key; 'message' holds JSON behind other text, which is not read: let the application log the JSON alone"),
         (lambda c: gzip.compress(b""), "no format fits"),
         (lambda c: b"", "no file matches serving/*, or all are empty"),
         (lambda c: b"time,request_id,score\n", "serving/app-20261120 and what else was sampled holds no record that csv can read"),
