@@ -408,8 +408,41 @@ static bool read_delayed(Reader *reader) {
 
 /* Values */
 
-/* Passes over a value of any kind. */
-static bool pass_value(Reader *reader) {
+/* Positions in a text, as many as come. */
+typedef struct {
+    int64_t *all, count, room;
+} Positions;
+
+static bool append(Positions *positions, int64_t position) {
+    if (positions->count == positions->room) {
+        int64_t *found = more(positions->all, &positions->room, sizeof *found);
+        if (!found) return false;
+        positions->all = found;
+    }
+    positions->all[positions->count++] = position;
+    return true;
+}
+
+/* Where objects and arrays stand, by the number of others that they stand in, and the commas between what those of one level hold. */
+typedef struct {
+    const char *text;
+    int within;
+    Positions begins[MOST_DEPTH], ends[MOST_DEPTH], commas, numbers;
+    bool enough; /* memory */
+} Marks;
+
+static inline void mark(Marks *marks, Positions *positions, const char *at) {
+    if (marks) marks->enough &= append(positions, at - marks->text);
+}
+
+static inline void mark_comma(Marks *marks, int depth, const char *at) {
+    if (!marks || depth != marks->within + 1) return;
+    mark(marks, &marks->commas, at);
+    marks->enough &= append(&marks->numbers, marks->begins[marks->within].count - 1);
+}
+
+/* Passes over a value of any kind; marks, if it is asked to, what stands in it. */
+static inline bool pass_over(Reader *reader, Marks *marks) {
     uint64_t objects = 0; /* which of the levels around are objects, the innermost lowest */
     int depth = 0;
     Text text;
@@ -422,10 +455,15 @@ static bool pass_value(Reader *reader) {
             break;
         case '{':
         case '[': {
+            if (depth == MOST_DEPTH) return false;
+            if (marks) mark(marks, &marks->begins[depth], reader->at);
             bool object = *reader->at++ == '{';
-            if (take(reader, object ? '}' : ']')) break;
-            if (depth++ == MOST_DEPTH) return false;
+            if (take(reader, object ? '}' : ']')) {
+                if (marks) mark(marks, &marks->ends[depth], reader->at);
+                break;
+            }
             objects = objects << 1 | object;
+            depth++;
             ended = false;
             break;
         }
@@ -443,10 +481,14 @@ static bool pass_value(Reader *reader) {
         }
         while (ended) {
             if (!depth) return true;
-            if (take(reader, ',')) break;
+            if (take(reader, ',')) {
+                mark_comma(marks, depth, reader->at - 1);
+                break;
+            }
             if (!take(reader, objects & 1 ? '}' : ']')) return false;
             objects >>= 1;
             depth--;
+            if (marks) mark(marks, &marks->ends[depth], reader->at);
         }
         if (objects & 1) {
             after_space(reader);
@@ -454,6 +496,8 @@ static bool pass_value(Reader *reader) {
         }
     }
 }
+
+static bool pass_value(Reader *reader) { return pass_over(reader, NULL); }
 
 static inline bool read_scalar(Reader *reader, const Node *node, Value *value) {
     Number number;
@@ -746,54 +790,68 @@ static PyObject *read_columns(PyObject *module, PyObject *arguments) {
     return result;
 }
 
-/* A place for one more among positions in an array of bytes; false without memory. */
-static bool append_position(int64_t **positions, int64_t *count, int64_t *room, int64_t position) {
-    if (*count == *room) {
-        int64_t *found = more(*positions, room, sizeof **positions);
-        if (!found) return false;
-        *positions = found;
-    }
-    (*positions)[(*count)++] = position;
-    return true;
+static PyObject *of_positions(const Positions *positions) {
+    return PyBytes_FromStringAndSize((const char *)positions->all, (Py_ssize_t)(positions->count * 8));
 }
 
-PyDoc_STRVAR(objects_doc, "objects(text) -> (starts, ends) or None\n\n"
-                          "Where the JSON objects of a text begin and end; the last has no end if the text ends within it.\n"
-                          "None where anything but white space, commas and closing brackets stands between them, or one is in doubt.");
+static PyObject *of_marks(const Marks *marks, PyObject *levels) {
+    PyObject *found = PyTuple_New(PyTuple_Size(levels));
+    for (Py_ssize_t i = 0; found && i < PyTuple_Size(levels); i++) {
+        long level = PyLong_AsLong(PyTuple_GetItem(levels, i));
+        if (level < 0 || level >= MOST_DEPTH) {
+            if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "a level is too deep");
+            Py_CLEAR(found);
+            break;
+        }
+        PyObject *pair = Py_BuildValue("NN", of_positions(&marks->begins[level]), of_positions(&marks->ends[level]));
+        if (!pair || PyTuple_SetItem(found, i, pair) < 0) Py_CLEAR(found);
+    }
+    return found ? Py_BuildValue("NNN", found, of_positions(&marks->commas), of_positions(&marks->numbers)) : NULL;
+}
 
-static PyObject *find_objects(PyObject *module, PyObject *argument) {
+PyDoc_STRVAR(spans_doc, "spans(text, levels, within) -> (((begins, ends), ...), commas, numbers) or None\n\n"
+                        "Where the objects and arrays of a text begin and end: see `spans_and_commas` in json_text.py.\n"
+                        "None where anything but white space, commas and closing brackets stands between those of level 0, or one is in doubt.");
+
+static PyObject *find_spans(PyObject *module, PyObject *arguments) {
     (void)module;
     Py_buffer text;
-    PyObject *result = NULL;
-    if (PyObject_GetBuffer(argument, &text, PyBUF_SIMPLE) < 0) return NULL;
+    PyObject *levels, *result = NULL;
+    int within;
+    if (!PyArg_ParseTuple(arguments, "y*O!i", &text, &PyTuple_Type, &levels, &within)) return NULL;
+    Marks *marks = calloc(1, sizeof *marks);
+    if (!marks || within >= MOST_DEPTH) {
+        PyBuffer_Release(&text);
+        free(marks);
+        return PyErr_NoMemory();
+    }
+    marks->text = text.buf;
+    marks->within = within < 0 ? -2 : within;
+    marks->enough = true;
     Reader reader = {.at = text.buf, .end = (const char *)text.buf + text.len};
-    int64_t *starts = NULL, *ends = NULL, count = 0, ended = 0, room = 0, ends_room = 0;
-    bool plain = text.len <= INT32_MAX, enough = true;
+    bool plain = text.len <= INT32_MAX;
     Py_BEGIN_ALLOW_THREADS;
-    while (plain && enough) {
+    while (plain && marks->enough) {
         char found = after_space(&reader);
         while (found == ',' || found == ']') {
             reader.at++;
             found = after_space(&reader);
         }
         if (reader.at == reader.end) break;
-        plain = found == '{';
-        if (!plain) break;
-        enough = append_position(&starts, &count, &room, reader.at - (const char *)text.buf);
-        if (enough && pass_value(&reader))
-            enough = append_position(&ends, &ended, &ends_room, reader.at - (const char *)text.buf);
-        else
-            plain = reader.at == reader.end;
+        plain = (found == '{' || found == '[') && (pass_over(&reader, marks) || reader.at == reader.end);
     }
     Py_END_ALLOW_THREADS;
-    if (!enough)
+    if (!marks->enough)
         PyErr_NoMemory();
-    else if (!plain)
-        result = Py_NewRef(Py_None);
     else
-        result = Py_BuildValue("y#y#", starts ? (const char *)starts : "", (Py_ssize_t)(count * 8), ends ? (const char *)ends : "", (Py_ssize_t)(ended * 8));
-    free(starts);
-    free(ends);
+        result = plain ? of_marks(marks, levels) : Py_NewRef(Py_None);
+    for (int i = 0; i < MOST_DEPTH; i++) {
+        free(marks->begins[i].all);
+        free(marks->ends[i].all);
+    }
+    free(marks->commas.all);
+    free(marks->numbers.all);
+    free(marks);
     PyBuffer_Release(&text);
     return result;
 }
@@ -843,7 +901,7 @@ static PyObject *find_next(PyObject *module, PyObject *arguments) {
 
 static PyMethodDef methods[] = {
     {"read", read_columns, METH_VARARGS, read_doc},
-    {"objects", find_objects, METH_O, objects_doc},
+    {"spans", find_spans, METH_VARARGS, spans_doc},
     {"next_places", find_next, METH_VARARGS, next_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -1,6 +1,5 @@
 """Where JSON values begin and end in a text that is not cut into lines."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,19 +34,22 @@ def spans(octets: Octets, *levels: int) -> list[tuple[Positions, Positions]]:
     Returns:
         Of each level where each begins, and where each ends.
     """
-    if levels == (0,) and compiled.scan is not None and (found := compiled.scan.objects(octets)):
-        return [(np.frombuffer(found[0], dtype=np.int64), np.frombuffer(found[1], dtype=np.int64))]
     return spans_and_commas(octets, levels)[0]
 
 
 def spans_and_commas(
-    octets: Octets, levels: Sequence[int], within: int | None = None
+    octets: Octets, levels: tuple[int, ...], within: int | None = None
 ) -> tuple[list[tuple[Positions, Positions]], tuple[Positions, Positions]]:
     """The same as `spans`, and of the objects and arrays of one level the commas between what they hold.
 
     Returns:
         The spans; and of each comma where it stands, and in which object or array of its level, by number.
     """
+    if compiled.scan is not None and (plain := compiled.scan.spans(octets, levels, -1 if within is None else within)):
+        return [(_positions(begins), _positions(ends)) for begins, ends in plain[0]], (
+            _positions(plain[1]),
+            _positions(plain[2]),
+        )
     places = _marks(octets, commas=within is not None)
     kinds = octets[places]
     steps = _STEPS[kinds]
@@ -74,6 +76,10 @@ def spans_and_commas(
     commas = np.flatnonzero(inside & (steps == 0))
     number = np.cumsum(inside & (steps > 0), dtype=np.int32)[commas] - 1
     return found, (places[commas], number.astype(np.int64))
+
+
+def _positions(octets: bytes) -> Positions:
+    return np.frombuffer(octets, dtype=np.int64)
 
 
 def _depths(steps: _Counts, anew: Positions | None = None) -> tuple[_Counts, _Counts]:

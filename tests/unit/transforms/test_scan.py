@@ -1,12 +1,14 @@
 """Where octets and objects stand in a text: the compiled way finds what numpy's finds."""
 
 import json
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from retrolabel.transforms.kernels import compiled
 from retrolabel.transforms.kernels.json_text import spans_and_commas
 
 scan = pytest.importorskip("retrolabel.transforms.kernels._scan", reason="it was not compiled here")
@@ -38,23 +40,35 @@ VALUES = st.recursive(
 OBJECTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=5)
 
 
-def places(text: bytes) -> tuple[list[int], list[int]] | None:
-    found = scan.objects(text)
-    return found and tuple(np.frombuffer(one, np.int64).tolist() for one in found)
+Spans = tuple[list[tuple[list[int], list[int]]], list[int], list[int]]
+LEVELS = (0, 1, 2, 3)
 
 
-def as_numpy(text: bytes) -> tuple[list[int], list[int]]:
-    (((begins, ends),), _) = spans_and_commas(np.frombuffer(text, np.uint8), (0,))
-    return begins.tolist(), ends.tolist()
+def found(text: bytes, within: int) -> Spans | None:
+    spans = scan.spans(text, LEVELS, within)
+    return spans and ([(listed(begins), listed(ends)) for begins, ends in spans[0]], listed(spans[1]), listed(spans[2]))
 
 
-@given(OBJECTS, st.sampled_from(["", ",", "\n", " ,\r\n", "]\n"]), st.sampled_from([None, 1]))
-def test_objects_one_after_another_are_found(objects, between, indent):
+def listed(octets: bytes) -> list[int]:
+    return np.frombuffer(octets, np.int64).tolist()
+
+
+def by_numpy(text: bytes, within: int) -> Spans:
+    with patch.object(compiled, "scan", None):
+        spans, (commas, numbers) = spans_and_commas(np.frombuffer(text, np.uint8), LEVELS, within)
+    return [(begins.tolist(), ends.tolist()) for begins, ends in spans], commas.tolist(), numbers.tolist()
+
+
+@given(
+    OBJECTS, st.sampled_from(["", ",", "\n", " ,\r\n", "]\n"]), st.sampled_from([None, 1]), st.sampled_from([0, 1, 2])
+)
+def test_objects_one_after_another_are_found(objects, between, indent, within):
     texts = [json.dumps(one, indent=indent).encode() for one in objects]
     whole = between.encode().join(texts)
-    begins, ends = places(whole)
+    spans = found(whole, within)
+    begins, ends = spans[0][0]
     assert [whole[begin:end] for begin, end in zip(begins, ends, strict=True)] == texts
-    assert (begins, ends) == as_numpy(whole)
+    assert spans == by_numpy(whole, within)
 
 
 @given(
@@ -62,16 +76,19 @@ def test_objects_one_after_another_are_found(objects, between, indent):
     st.sampled_from([None, 1]),
     st.integers(0, 400),
     st.sampled_from([b"", b"}", b"]", b'"', b"\n{", b"x", b"\\"]),
+    st.booleans(),
 )
-@example([{"a": {"b": 1}}], None, 9, b"\n{")
-def test_of_cut_and_damaged_texts_the_same_is_found_or_nothing(objects, indent, cut, damage):
-    whole = b"\n".join(json.dumps(one, indent=indent).encode() for one in objects)
+@example([{"a": {"b": 1}}], None, 9, b"\n{", False)
+def test_of_cut_and_damaged_texts_the_same_is_found_or_nothing(objects, indent, cut, damage, wrapped):
+    whole = b"\n".join(json.dumps(one, indent=indent).encode() for one in ([objects, objects] if wrapped else objects))
     cut = min(cut, len(whole))
     for text in (whole[:cut], whole[:cut] + damage, whole[:cut] + damage + whole[cut:]):
-        assert places(text) in (None, as_numpy(text))
+        assert found(text, 1) in (None, by_numpy(text, 1))
 
 
 def test_an_object_that_goes_on_behind_the_text_has_no_end():
-    assert places(b'{"a":1}\n{"b":[1,') == ([0, 8], [7])
-    assert places(b'[{"a":1}') is None
-    assert places(b"") == ([], [])
+    assert found(b'{"a":1}\n{"b":[1,', 1) == ([([0, 8], [7]), ([13], []), ([], []), ([], [])], [15], [0])
+    assert found(b"", 0) == ([([], [])] * 4, [], [])
+    assert found(b'{"a":1} x', 0) is None
+    with pytest.raises(ValueError, match="too deep"):
+        scan.spans(b"", (64,), 0)
