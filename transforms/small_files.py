@@ -38,13 +38,16 @@ def grouped(files: Iterable[Input]) -> Iterator[tuple[Input, ...]]:
 
 
 def together(blocks: Iterable[Block], reader: LineReader) -> Iterator[tuple[Block, ...]]:
-    """Blocks that are to be parsed at once: those of formats whose every line stands for itself."""
+    """Blocks that are to be parsed at once: those whose every line stands for itself, under one head."""
     held: list[Block] = []
     size = 0
     for block in blocks:
-        if block.skipped or not reader.splittable:
+        if block.skipped or not _by_line(block, reader):
             yield (block,)
             continue
+        if held and block.head != held[0].head:
+            yield tuple(held)
+            held, size = [], 0
         held.append(block)
         size += len(block.data)
         if size >= BLOCK_BYTES:
@@ -52,6 +55,11 @@ def together(blocks: Iterable[Block], reader: LineReader) -> Iterator[tuple[Bloc
             held, size = [], 0
     if held:
         yield tuple(held)
+
+
+def _by_line(block: Block, reader: LineReader) -> bool:
+    by_line = reader.format.by_line
+    return reader.splittable or (by_line is not None and by_line(block.data))
 
 
 def parse_together(blocks: Sequence[Block], reader: LineReader) -> tuple[Parsed, list[int]]:
@@ -64,7 +72,7 @@ def parse_together(blocks: Sequence[Block], reader: LineReader) -> tuple[Parsed,
         parsed = reader.parse(blocks[0])
         return parsed, [parsed.lines]
     texts = [block.data + b"\n" if block.data and block.data[-1:] != b"\n" else block.data for block in blocks]
-    parsed = reader.parse(Block(blocks[0].source, "", 0, b"".join(texts)))
+    parsed = reader.parse(Block(blocks[0].source, "", 0, b"".join(texts), head=blocks[0].head))
     return Parsed(parsed.table, _placed(parsed.rejects, blocks, texts), parsed.lines, parsed.blank), [
         text.count(b"\n") for text in texts
     ]

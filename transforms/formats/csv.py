@@ -107,6 +107,10 @@ def cut(delimiter: str, data: bytes) -> int:
     return end if len(data) - end < _PATIENCE else int(newlines[-1]) + 1 if len(newlines) else 0
 
 
+def _is_by_line(data: bytes) -> bool:
+    return b'"' not in data
+
+
 def unwrap(columns: tuple[str, ...], delimiter: str, lines: Lines) -> Unwrapped:
     """Finds all delimiters at once; a column is made of what stands between them."""
     octets, starts, ends = lines.octets, lines.starts, lines.ends
@@ -185,6 +189,7 @@ def configure(columns: list[str] | None = None, delimiter: str | None = None) ->
         lambda lines: Unwrapped(None, {}, np.arange(len(lines))),
         cut=functools.partial(cut, delimiter or ","),
         head=head,
+        by_line=_is_by_line,
         opened=functools.partial(opened, delimiter),
         configure=configure,
         suggest=suggest,
@@ -205,6 +210,7 @@ def _format(columns: tuple[str, ...], delimiter: str) -> Format:
         functools.partial(unwrap, columns, delimiter),
         functools.partial(lines_of, delimiter),
         functools.partial(cut, delimiter),
+        by_line=_is_by_line,
         typed=False,
     )
 

@@ -69,6 +69,8 @@ class Format:
     """The options that the beginning of a file calls for, where the defaults do not do, and the day on which it was last written to."""
     pieces: Callable[[Lines], Positions] | None = None
     """Finds the lines that may be pieces of a longer one, where they bear no mark (see `kernels/pieces.py`)."""
+    by_line: Callable[[bytes], bool] | None = None
+    """Whether each line of a text is a record, in a format where it need not be: then texts of files with one head can be read together."""
     typed: bool = True
     """Whether values have JSON's types; else all are text."""
     lifted: tuple[Path, ...] = ()

@@ -67,6 +67,45 @@ def test_every_format_of_lines_counts_the_lines_of_each_file(name):
     assert lines == [reader.parse(block).lines for block in blocks] == [3, 0, 1, 1, 3]
 
 
+CELL = st.sampled_from([b"a", b"7", b"", b" ", b'"q"', b'"two\nlines"', b'o"pen', b"\xff"])
+TABLE = st.tuples(
+    st.sampled_from([b"id,n\n", b"n,id\n", b"id,n\r\n", b"\xef\xbb\xbfid,n\n", b"", b"no\n"]),
+    st.lists(st.lists(CELL, min_size=1, max_size=3).map(b",".join), max_size=4),
+    st.sampled_from([b"", b"\n", b"\r\n"]),
+).map(lambda parts: parts[0] + b"\n".join(parts[1]) + parts[2])
+
+
+@settings(deadline=None)
+@given(tables=st.lists(TABLE, min_size=1, max_size=6))
+def test_tables_of_one_header_are_parsed_together_as_each_alone(tmp_path_factory, tables):
+    reader, folder = LineReader("s", FORMATS["csv"], CONTRACT), tmp_path_factory.mktemp("tables")
+    blocks = []
+    for number, data in enumerate(tables):
+        path = folder / f"{number}.csv"
+        path.write_bytes(data)
+        blocks += blocks_of(as_input(path), reader)
+    groups = list(together(blocks, reader))
+    assert sorted(id(block) for group in groups for block in group) == sorted(map(id, blocks))
+    for group in groups:
+        found, lines = parse_together(group, reader)
+        alone = [reader.parse(block) for block in group]
+        assert found.table.equals(pa.concat_tables(one.table for one in alone))
+        assert (lines, found.blank) == ([one.lines for one in alone], sum(one.blank for one in alone))
+        rejects = pa.concat_tables(one.rejects for one in alone).to_pylist()
+        assert found.rejects.to_pylist() == sorted(rejects, key=lambda reject: (reject["path"], reject["offset"]))
+
+
+def test_tables_without_quotes_and_of_one_header_are_parsed_together():
+    reader = LineReader("s", FORMATS["csv"], CONTRACT)
+    blocks = [Block("s", name, 5, text, head=head) for name, text, head in
+              [("a", b"1\n", b"id\n"), ("b", b"2\n", b"id\n"), ("c", b'"3"\n', b"id\n"), ("d", b"4\n", b"id\n"), ("e", b"5,6\n", b"id,n\n")]]  # fmt: skip
+    groups = [[block.path for block in group] for group in together(blocks, reader)]
+    assert groups == [["c"], ["a", "b", "d"], ["e"]]
+    reader = LineReader("s", FORMATS["csv"].configure(["id"]), CONTRACT)
+    (group,) = together([Block("s", name, 0, b"1") for name in "ab"], reader)
+    assert parse_together(group, reader)[1] == [1, 1]
+
+
 def test_a_line_of_a_format_that_goes_on_in_the_next_is_never_parsed_with_another_file():
     reader = LineReader("s", FORMATS["docker"], CONTRACT)
     blocks = [Block("s", name, 0, b"{}\n") for name in "ab"]
