@@ -4,24 +4,18 @@ https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format. Each r
 one result, or several; a result is read as a whole, which the service bounds at 64 MB. What a data export writes is `azure_monitor`.
 """
 
-import functools
-import itertools
 import json
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from retrolabel.schemas.reject import Reason, Rejected
-from retrolabel.transforms.formats.interface import Format, Unwrapped, made
-from retrolabel.transforms.kernels.coerce import Column, either
-from retrolabel.transforms.kernels.columns import Mask, Octets, strings
-from retrolabel.transforms.kernels.json_block import Shape, read_objects
+from retrolabel.transforms.formats.interface import Format, Unwrapped
+from retrolabel.transforms.kernels import compiled
+from retrolabel.transforms.kernels.columns import Octets
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
-from retrolabel.transforms.kernels.json_text import spans_and_commas, strays, whole_end
-from retrolabel.transforms.kernels.lines import Lines, Positions, trimmed
+from retrolabel.transforms.kernels.json_text import spans, spans_and_commas, strays, whole_end
+from retrolabel.transforms.kernels.lines import Lines, Positions
 
 _DIGIT = np.isin(np.arange(256), list(b"0123456789"))
 
@@ -57,14 +51,13 @@ def record(text: bytes) -> JsonObject:
 def lines_of(data: bytes) -> Lines:
     """The rows of all tables, each of which reads as an object."""
     octets = np.frombuffer(data, dtype=np.uint8)
-    found, (commas, within) = spans_and_commas(octets, (0, 2, 4, 5), 4)
-    (begins, ends), tables, (firsts, lasts), (nested, _) = found
+    (begins, ends), tables, (firsts, lasts) = spans(octets, 0, 2, 4)
     ends = np.append(ends, len(data)) if len(ends) < len(begins) else ends
     stray, stray_ends = strays(octets, begins, ends)
     names = [_names(data[begin:end]) for begin, end in zip(*map(np.ndarray.tolist, tables), strict=False)]
+    firsts = firsts[: len(lasts)]
     arrays = octets[firsts] == ord("[")
-    commas, arrays = commas[arrays[within]], arrays[: len(lasts)]
-    firsts, lasts = firsts[: len(lasts)][arrays], lasts[arrays]
+    firsts, lasts = firsts[arrays], lasts[arrays]
     if (
         not all(names)
         or len(tables[0]) != len(tables[1])
@@ -78,68 +71,12 @@ def lines_of(data: bytes) -> Lines:
     of = np.searchsorted(tables[0], firsts, side="right") - 1
     if len(data) + int(np.array([sum(map(len, columns)) for columns in names], dtype=np.int64)[of].sum()) > _LARGEST:
         return _unreadable(data, begins, ends)
-    if len(nested) or len(set(names[0])) < len(names[0]) or any(found != names[0] for found in names):
-        return _objects(octets, firsts, lasts, commas, of, names)
-    return _Rows(data, (firsts, lasts), commas, names[0])
-
-
-class _Rows(Lines):
-    """Rows of plain values under the same names, which are read as columns where they stand."""
-
-    def __init__(
-        self, data: bytes, bounds: tuple[Positions, Positions], commas: Positions, names: Sequence[bytes]
-    ) -> None:
-        super().__init__(data, bounds, text=self._object)
-        self.names, self._commas = names, commas
-        self._begins, self.right = _placed(bounds, commas, len(names) - 1)
-
-    def only(self, positions: Positions) -> "_Rows":
-        """A block of some of the rows."""
-        bounds = self.starts[positions], self.ends[positions]
-        return self if len(positions) == len(self) else _Rows(self.data, bounds, self._commas, self.names)
-
-    def value(self, number: int) -> tuple[Positions, Positions]:
-        """Where the values of a column begin and end; nothing in rows of another length."""
-        row = self._begins + number - 1
-        places = np.append(self._commas, 0)  # if there is but one column, there are no commas
-        begins = self.starts + 1 if number == 0 else places[np.minimum(row, len(self._commas))] + 1
-        ends = self.ends - 1 if number == len(self.names) - 1 else places[np.minimum(row + 1, len(self._commas))]
-        if not self.right.all():
-            begins, ends = np.where(self.right, begins, self.starts), np.where(self.right, ends, self.starts)
-        return trimmed(self.octets, begins, ends) if self._spaced else (begins, ends)
-
-    @functools.cached_property
-    def _spaced(self) -> bool:
-        """Whether there is white space around values, which the service does not write."""
-        before, after = (
-            np.concatenate(places) for places in ((self.starts, self._commas), (self.ends - 1, self._commas))
-        )
-        return bool((self.octets[before + 1] <= ord(" ")).any() or (self.octets[after - 1] <= ord(" ")).any())
-
-    @functools.cached_property
-    def escapes(self) -> bool:
-        """Whether strings may hold escapes."""
-        return b"\\" in self.data
-
-    def _object(self, position: int) -> bytes:
-        first, last = int(self.starts[position]), int(self.ends[position])
-        if not self.right[position]:
-            return self.data[first:last]
-        begin = int(self._begins[position])
-        edges = [first, *self._commas[begin : begin + len(self.names) - 1].tolist(), last - 1]
-        values = [self.data[edge + 1 : end] for edge, end in itertools.pairwise(edges)]
-        return b"{" + b",".join(map(b"".join, zip(self.names, values, strict=True))) + b"}"
-
-
-def _placed(bounds: tuple[Positions, Positions], commas: Positions, usual: int) -> tuple[Positions, Mask]:
-    """The number of the first comma of each row, and whether the row has as many as is usual."""
-    count = len(bounds[0])
-    if len(commas) == count * usual:
-        each = commas.reshape(count, usual)
-        if not usual or (np.all(each[:, 0] > bounds[0]) and np.all(each[:, -1] < bounds[1])):
-            return np.arange(count) * usual, np.ones(count, dtype=bool)
-    begins, ends = (np.searchsorted(commas, bound) for bound in bounds)
-    return begins, ends - begins == usual
+    if compiled.scan is not None and all(found == names[0] for found in names):
+        text, bounds = compiled.scan.named(octets, firsts, lasts, tuple(names[0]))
+        places = np.frombuffer(bounds, dtype=np.int64)
+        return Lines(text, (places[:-1], places[1:]), 0, firsts)
+    ((rows, _),), (commas, within) = spans_and_commas(octets, (4,), 4)
+    return _objects(octets, firsts, lasts, commas[octets[rows[within]] == ord("[")], of, names)
 
 
 def _unreadable(data: bytes, begins: Positions, ends: Positions) -> Lines:
@@ -192,55 +129,8 @@ def _objects(
 
 
 def unwrap(lines: Lines) -> Unwrapped:
-    """Rows of plain values are columns; objects are bare."""
-    if isinstance(lines, _Rows):
-        # JSON that could be read whole (see `_names`): what a value is shows its first byte.
-        fields = {
-            json.loads(name[:-1]): made(functools.partial(_column, lines, number))
-            for number, name in enumerate(lines.names)
-        }
-        return Unwrapped(None, fields, np.flatnonzero(~lines.right))
+    """The objects are bare."""
     return Unwrapped(lines.data, {}, np.flatnonzero(lines.octets[lines.starts] != ord("{")))
-
-
-def _column(rows: _Rows, number: int) -> Column:
-    begins, ends = rows.value(number)
-    first = np.where(rows.right, rows.octets[begins], ord("n"))
-    quoted = first == ord('"')
-    if quoted.all():
-        column = strings(rows.octets, begins + 1, ends - 1)
-        return _unescaped(column) if rows.escapes else (column, None)
-    words, numbers = (first == ord("t")) | (first == ord("f")), (first == ord("-")) | _DIGIT[first]
-    if np.count_nonzero(quoted) > np.count_nonzero(words | numbers):
-        column, doubt = strings(rows.octets, begins + quoted, ends - quoted, quoted), None
-        if rows.escapes:
-            column, doubt = _unescaped(column)
-        return column, either(doubt, pa.array(words | numbers))
-    if np.count_nonzero(words) > np.count_nonzero(numbers):
-        return pc.equal(strings(rows.octets, begins, ends, words), "true"), pa.array(quoted | numbers)
-    text = strings(rows.octets, begins, ends, numbers)
-    doubt = either(pa.array(quoted | words), pc.equal(text, "-0"))  # a float
-    try:
-        text.slice(0, _FIRST).cast(pa.int64())
-        return text.cast(pa.int64()), doubt
-    except pa.ArrowInvalid:
-        return text.cast(pa.float64()), doubt
-
-
-def _unescaped(column: pa.Array) -> Column:
-    """Strings as JSON escapes them, read."""
-    escaped = pc.fill_null(pc.match_substring(column, "\\"), False)
-    if not pc.any(escaped).as_py():
-        return column, None
-    objects = pc.binary_join_element_wise('{"v":"', column.filter(escaped), '"}', "")
-    bounds = np.frombuffer(objects.buffers()[1], dtype=np.int32)[objects.offset :][: len(objects) + 1].astype(np.int64)
-    text = memoryview(objects.buffers()[2])
-    shape = Shape({("v",): "string"})
-    found, read, _ = read_objects(text, bounds[:-1], bounds[1:], np.arange(len(objects)), [shape])
-    rows = np.flatnonzero(escaped.to_numpy(zero_copy_only=False))
-    good, left = (np.isin(np.arange(len(column)), some) for some in (rows[read], np.delete(rows, read)))
-    values = found.column("v").combine_chunks()
-    return pc.replace_with_mask(column, pa.array(good), values), pa.array(left) if left.any() else None
 
 
 def sniff(sample: bytes) -> float:

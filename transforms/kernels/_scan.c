@@ -856,6 +856,80 @@ static PyObject *find_spans(PyObject *module, PyObject *arguments) {
     return result;
 }
 
+/* Writes the array that a reader stands at as an object, with names before its values; false if it has more or fewer, or one is in doubt. */
+static bool write_named(Reader *reader, char **to, const Text *names, Py_ssize_t count) {
+    char *end = *to;
+    if (!take(reader, '[')) return false;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *begin = reader->at;
+        if (!pass_value(reader)) return false;
+        char after = after_space(reader);
+        if (after != (i + 1 < count ? ',' : ']')) return false;
+        *end++ = i ? ',' : '{';
+        memcpy(end, names[i].begin, names[i].length);
+        end += names[i].length;
+        memcpy(end, begin, (size_t)(reader->at - begin));
+        end += reader->at++ - begin;
+    }
+    *end++ = '}';
+    *to = end;
+    return reader->at == reader->end;
+}
+
+PyDoc_STRVAR(named_doc, "named(text, starts, ends, names) -> (text, bounds)\n\n"
+                        "The arrays of a text as objects, one after another, and where each begins and the last ends.\n"
+                        "Names are as they stand before a value, at least one of them. Arrays of another length, or in doubt, stay what they are.");
+
+static PyObject *name_values(PyObject *module, PyObject *arguments) {
+    (void)module;
+    Py_buffer text, starts, ends;
+    PyObject *names, *result = NULL;
+    if (!PyArg_ParseTuple(arguments, "y*y*y*O!", &text, &starts, &ends, &PyTuple_Type, &names)) return NULL;
+    Py_ssize_t count = PyTuple_Size(names), rows = starts.len / 8;
+    const int64_t *first = starts.buf, *last = ends.buf;
+    Text *words = calloc((size_t)count + 1, sizeof *words);
+    int64_t each = 2, room = 1; /* room for all arrays, however long they become */
+    bool good = words && count > 0 && ends.len == starts.len;
+    for (Py_ssize_t i = 0; good && i < count; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        char *begin;
+        Py_ssize_t length;
+        good = PyBytes_AsStringAndSize(name, &begin, &length) == 0;
+        if (good) words[i] = (Text){.begin = begin, .length = (uint32_t)length};
+        if (good) each += length;
+    }
+    for (Py_ssize_t i = 0; good && i < rows; i++) {
+        good = 0 <= first[i] && first[i] <= last[i] && last[i] <= text.len;
+        room += last[i] - first[i] + each;
+    }
+    PyObject *out = good ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room) : NULL;
+    PyObject *bounds = good ? PyBytes_FromStringAndSize(NULL, (rows + 1) * 8) : NULL;
+    if (!good && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "needs names, and an end in the text for each start");
+    if (out && bounds) {
+        char *begin = PyBytes_AsString(out), *to = begin;
+        int64_t *bound = (int64_t *)(void *)PyBytes_AsString(bounds);
+        Py_BEGIN_ALLOW_THREADS;
+        for (Py_ssize_t i = 0; i < rows; i++) {
+            Reader reader = {.at = (const char *)text.buf + first[i], .end = (const char *)text.buf + last[i]};
+            bound[i] = to - begin;
+            if (last[i] - first[i] > INT32_MAX || !write_named(&reader, &to, words, count)) {
+                memcpy(to, (const char *)text.buf + first[i], (size_t)(last[i] - first[i]));
+                to += last[i] - first[i];
+            }
+        }
+        Py_END_ALLOW_THREADS;
+        bound[rows] = to - begin;
+        if (_PyBytes_Resize(&out, to - begin) == 0) result = Py_BuildValue("OO", out, bounds);
+    }
+    Py_XDECREF(out);
+    Py_XDECREF(bounds);
+    free(words);
+    PyBuffer_Release(&text);
+    PyBuffer_Release(&starts);
+    PyBuffer_Release(&ends);
+    return result;
+}
+
 PyDoc_STRVAR(next_doc, "next_places(text, octet, positions) -> places\n\n"
                        "Of each position the first place, from it on, where an octet stands; the end of the text if there is none.");
 
@@ -902,6 +976,7 @@ static PyObject *find_next(PyObject *module, PyObject *arguments) {
 static PyMethodDef methods[] = {
     {"read", read_columns, METH_VARARGS, read_doc},
     {"spans", find_spans, METH_VARARGS, spans_doc},
+    {"named", name_values, METH_VARARGS, named_doc},
     {"next_places", find_next, METH_VARARGS, next_doc},
     {NULL, NULL, 0, NULL},
 };

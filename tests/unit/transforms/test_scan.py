@@ -1,5 +1,6 @@
 """Where octets and objects stand in a text: the compiled way finds what numpy's finds."""
 
+import itertools
 import json
 from unittest.mock import patch
 
@@ -92,3 +93,31 @@ def test_an_object_that_goes_on_behind_the_text_has_no_end():
     assert found(b'{"a":1} x', 0) is None
     with pytest.raises(ValueError, match="too deep"):
         scan.spans(b"", (64,), 0)
+
+
+@given(st.lists(st.lists(VALUES, max_size=3) | VALUES, max_size=5), st.booleans())
+def test_arrays_as_long_as_there_are_names_become_objects(rows, spaced):
+    texts = [
+        json.dumps(row, separators=None if spaced else (",", ":"), indent=1 if spaced else None).encode()
+        for row in rows
+    ]
+    text, ends = b" ".join(texts), np.cumsum([len(one) + 1 for one in texts], dtype=np.int64) - 1
+    starts = ends - np.array([len(one) for one in texts], dtype=np.int64)
+    out, bounds = scan.named(text, starts, ends, (b'"a":', b'"b":'))
+    bounds = listed(bounds)
+    named = [out[begin:end] for begin, end in itertools.pairwise(bounds)]
+    assert bounds[-1] == len(out)
+    for row, before, after in zip(rows, texts, named, strict=True):
+        if isinstance(row, list) and len(row) == 2:
+            assert json.loads(after) == dict(zip("ab", row, strict=True))
+        else:
+            assert after == before
+
+
+def test_names_and_places_that_do_not_fit_are_refused():
+    one = np.array([0])
+    for arguments in ((one, one + 3, (b'"a":',)), (one, np.array([1, 2]), (b'"a":',)), (one, one, ())):
+        with pytest.raises(ValueError, match="needs names"):
+            scan.named(b"[]", *arguments)
+    with pytest.raises(TypeError):
+        scan.named(b"[]", one, one, ("a",))
