@@ -101,7 +101,7 @@ fuzz: .venv/.fuzz link  ## Coverage-guided fuzzing of everything that reads (SEC
 
 .PHONY: sanitize
 sanitize: .venv/.dev  ## The tests of the compiled reader under GCC's sanitizers of addresses and undefined behaviour
-	@CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory link
+	@CFLAGS="-O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory link
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	    $(PY) -m pytest tests/unit/transforms/test_json_columns.py tests/unit/transforms/test_scan.py $(ARGS); status=$$?; $(MAKE) --no-print-directory link; exit $$status
 

@@ -871,9 +871,10 @@ static bool write_named(Reader *reader, char **to, const Text *names, Py_ssize_t
         memcpy(end, begin, (size_t)(reader->at - begin));
         end += reader->at++ - begin;
     }
+    if (reader->at != reader->end) return false;
     *end++ = '}';
     *to = end;
-    return reader->at == reader->end;
+    return true;
 }
 
 PyDoc_STRVAR(named_doc, "named(text, starts, ends, names) -> (text, bounds)\n\n"
@@ -902,27 +903,29 @@ static PyObject *name_values(PyObject *module, PyObject *arguments) {
         good = 0 <= first[i] && first[i] <= last[i] && last[i] <= text.len;
         room += last[i] - first[i] + each;
     }
-    PyObject *out = good ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room) : NULL;
-    PyObject *bounds = good ? PyBytes_FromStringAndSize(NULL, (rows + 1) * 8) : NULL;
-    if (!good && !PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "needs names, and an end in the text for each start");
-    if (out && bounds) {
-        char *begin = PyBytes_AsString(out), *to = begin;
-        int64_t *bound = (int64_t *)(void *)PyBytes_AsString(bounds);
+    char *out = good ? malloc((size_t)room) : NULL;
+    int64_t *bounds = good ? malloc(((size_t)rows + 1) * sizeof *bounds) : NULL;
+    if (!good) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "needs names, and an end in the text for each start");
+    } else if (!out || !bounds) {
+        PyErr_NoMemory();
+    } else {
+        char *to = out;
         Py_BEGIN_ALLOW_THREADS;
         for (Py_ssize_t i = 0; i < rows; i++) {
             Reader reader = {.at = (const char *)text.buf + first[i], .end = (const char *)text.buf + last[i]};
-            bound[i] = to - begin;
+            bounds[i] = to - out;
             if (last[i] - first[i] > INT32_MAX || !write_named(&reader, &to, words, count)) {
                 memcpy(to, (const char *)text.buf + first[i], (size_t)(last[i] - first[i]));
                 to += last[i] - first[i];
             }
         }
         Py_END_ALLOW_THREADS;
-        bound[rows] = to - begin;
-        if (_PyBytes_Resize(&out, to - begin) == 0) result = Py_BuildValue("OO", out, bounds);
+        bounds[rows] = to - out;
+        result = Py_BuildValue("y#y#", out, (Py_ssize_t)(to - out), (const char *)bounds, (rows + 1) * 8);
     }
-    Py_XDECREF(out);
-    Py_XDECREF(bounds);
+    free(out);
+    free(bounds);
     free(words);
     PyBuffer_Release(&text);
     PyBuffer_Release(&starts);

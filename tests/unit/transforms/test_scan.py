@@ -114,6 +114,15 @@ def test_arrays_as_long_as_there_are_names_become_objects(rows, spaced):
             assert after == before
 
 
+def test_arrays_that_are_damaged_stay_what_they_are():
+    texts = [b"[1,2]", b"[1,2]]", b"[1,2] x", b"[1,2", b"[1,,2]", b'[1,"', b"[[1],{}]", b"1,2", b"", b"[ 1 , 2 ]"]
+    ends = np.cumsum([len(one) for one in texts], dtype=np.int64)
+    starts = ends - np.array([len(one) for one in texts], dtype=np.int64)
+    out, bounds = scan.named(b"".join(texts), starts, ends, (b'"a":', b'"b":'))
+    named = [out[begin:end] for begin, end in itertools.pairwise(listed(bounds))]
+    assert named == [b'{"a":1,"b":2}', *texts[1:6], b'{"a":[1],"b":{}}', *texts[7:9], b'{"a": 1 ,"b": 2 }']
+
+
 def test_names_and_places_that_do_not_fit_are_refused():
     one = np.array([0])
     for arguments in ((one, one + 3, (b'"a":',)), (one, np.array([1, 2]), (b'"a":',)), (one, one, ())):
