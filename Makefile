@@ -103,7 +103,8 @@ fuzz: .venv/.fuzz link  ## Coverage-guided fuzzing of everything that reads (SEC
 sanitize: .venv/.dev  ## The tests of the compiled reader under GCC's sanitizers of addresses and undefined behaviour
 	@CFLAGS="-O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory link
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	    $(PY) -m pytest tests/unit/transforms/test_json_columns.py tests/unit/transforms/test_scan.py $(ARGS); status=$$?; $(MAKE) --no-print-directory link; exit $$status
+	    $(PY) -c 'import retrolabel.transforms.kernels._scan, pytest, sys; sys.exit(pytest.main(sys.argv[1:]))' \
+	    tests/unit/transforms/test_json_columns.py tests/unit/transforms/test_scan.py $(ARGS); status=$$?; $(MAKE) --no-print-directory link; exit $$status
 
 .PHONY: bench
 bench: .venv/.dev link  ## Compare with hand-written DuckDB, Polars and row-wise Beam (ROWS=5000000)
