@@ -135,7 +135,7 @@ lock: .venv/.dev  ## Resolve every dependency afresh into constraints.txt (run i
 
 .PHONY: clean
 clean:  ## Remove everything that these commands made here, except datasets
-	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info *.egg-info
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info *.egg-info transforms/kernels/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
