@@ -9,10 +9,12 @@ import itertools
 import multiprocessing
 import os
 import pathlib
+import queue
 import random
 import signal
 import time
 import traceback
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 
@@ -106,6 +108,16 @@ def play(role: str, root: str, stop: Event, told: Queue) -> None:
         raise
 
 
+def heard(process: BaseProcess, told: Queue) -> int | list[str] | str:
+    """What a role tells; a process that died before it could tell anything is not waited for."""
+    while True:
+        was_alive = process.is_alive()
+        try:
+            return told.get(timeout=1)
+        except queue.Empty:
+            assert was_alive, f"a role ended with {process.exitcode} and told nothing"
+
+
 def grow_old(root: pathlib.Path) -> None:
     """Two days pass."""
     for path in root.rglob("*"):
@@ -132,7 +144,7 @@ def all_at_once(root: pathlib.Path, seed: int, turns: int) -> dict[str, int]:
     for process in builders:
         process.join()
     stop.set()
-    found = {role: queue.get() for role, queue in told.items()}
+    found = {role: heard(process, queue) for process, (role, queue) in zip(others, told.items(), strict=True)}
     for process in others:
         process.join()
     assert [process.exitcode for process in (*builders, *others)] == [0] * (BUILDERS + len(ROLES)), found
