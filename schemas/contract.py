@@ -35,6 +35,7 @@ _TIMESTAMPS = ("timestamp-millis", "timestamp-micros", "timestamp-nanos")
 _ATTRIBUTES = {
     "name", "type", "path", "missing", "query", "time_unit", "date_order", "doc", "default", "pii", "generalize", "aliases",
 }  # fmt: skip
+_DEEPEST = 100
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
 
@@ -202,6 +203,8 @@ def _parse_field(entry: Any, position: int) -> Field:
     if missing and not nullable:
         raise ConfigError(f'field {name!r}: a field with \'missing\' values must be nullable: "type": ["null", …]')
     path = split_path(entry["path"]) if "path" in entry else (name,)
+    if len(path) > _DEEPEST:
+        raise ConfigError(f"field {name!r}: 'path' has {len(path):,} keys; at most {_DEEPEST} are read")
     return Field(name, kind, path, nullable, repeated, tuple(missing), unit, order, symbols, str(entry.get("doc", "")),
                  *parse_treatment(name, entry, kind, repeated), query)  # fmt: skip
 

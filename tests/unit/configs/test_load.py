@@ -125,6 +125,7 @@ def test_contract_problems_name_file_and_field(folder):
         {"name": "y", "type": "string", "pth": "z"},
         {"name": "d", "type": "string", "date_order": "mdy"},
         {"name": "q", "type": {"type": "array", "items": "string"}, "query": "q"},
+        {"name": "deep", "type": "string", "path": ".".join(["x"] * 1001)},
     ]
     (folder / "click.avsc").write_text(json.dumps({"type": "record", "name": "c", "fields": fields}))
     found = "\n".join(problems(folder, CONFIG))
@@ -135,6 +136,7 @@ def test_contract_problems_name_file_and_field(folder):
     assert "click.avsc: field 'y': unknown attribute 'pth'" in found
     assert "click.avsc: field 'd': 'date_order' is one of ['mdy', 'dmy'], and for timestamps only" in found
     assert "click.avsc: field 'q': 'query' is the name of a parameter, and for single values only" in found
+    assert "click.avsc: field 'deep': 'path' has 1,001 keys; at most 100 are read" in found
     assert "click.avsc: field 'kind': the name is used twice" in found
 
 
