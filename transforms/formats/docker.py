@@ -17,7 +17,7 @@ from retrolabel.transforms.kernels.columns import begins_with, has_near
 from retrolabel.transforms.kernels.json_line import JsonObject, loads
 from retrolabel.transforms.kernels.lines import Lines, Positions
 
-_BEGIN, _CLOSE = b'{"log":"', b'"}'
+_CLOSE = b'"}'
 _OUT, _ERR = (b'\\n","stream":"%s","time":"' % stream for stream in (b"stdout", b"stderr"))
 _SHORTEST, _LONGEST = len("2026-11-20T10:00:00Z"), len("2026-11-20T10:00:00.123456789Z")
 _END = re.compile(rb'[^\\]\\n","(?:stream|attrs)":')

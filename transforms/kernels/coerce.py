@@ -192,7 +192,8 @@ def _without_missing(raw: pa.Array, values: pa.Array, doubtful: pa.Array | None,
 def _timestamps(raw: pa.Array, field: Field, timezone: str) -> Column:
     target = ARROW_TYPES["timestamp"]
     if pa.types.is_string(raw.type):
-        if _of_one_shape(raw) and (epoch := _ONE_EPOCH.fullmatch(raw[0].as_py())):
+        epoch = _ONE_EPOCH.fullmatch(raw[0].as_py() or "") if len(raw) else None
+        if epoch and _of_one_shape(raw):
             values, doubtful = _timestamps(raw.cast(pa.float64() if epoch[1] else pa.int64()), field, timezone)
             if doubtful is None:
                 return values, None
